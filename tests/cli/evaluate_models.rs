@@ -499,7 +499,12 @@ fn numbers() -> Result<(), Failed> {
         }
         let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
         let reports = ["--report=report.xml", "--report=report.html"];
-        let flags = [&["--top", "1,2,5", "--min-truth", "1"][..], &reports, scores].concat();
+        let flags = [
+            &["--top", "1,2,5", "--min-truth", "1"][..],
+            &reports,
+            scores,
+        ]
+        .concat();
         if kept.len() == 2 {
             // Each of the two runs is right on every other image.
             let (_, json) = place.evaluate(&runs, &several_rows(&truths), &flags, 0)?;

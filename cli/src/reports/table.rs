@@ -94,7 +94,9 @@ pub fn rows(evaluation: &EvaluationReport) -> Vec<Vec<String>> {
         };
         let tops = tops.iter().map(|k| of_ranks(k).unwrap_or_else(none));
         let (mean, of_multi) = match &accuracy.counts {
-            Counts::SingleLabel(counts) => (Some(counts.mean_per_class()), [none(), none(), none()]),
+            Counts::SingleLabel(counts) => {
+                (Some(counts.mean_per_class()), [none(), none(), none()])
+            }
             Counts::MultiLabel(counts) => {
                 let of_multi = [
                     rate(&counts.exact_match()),

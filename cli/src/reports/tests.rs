@@ -70,8 +70,7 @@ fn evaluated(
         limits,
         ..EvaluationOptions::default()
     };
-    let mut evaluation =
-        EvaluationAccumulator::new(runs.collect(), truth, options, &[]).unwrap();
+    let mut evaluation = EvaluationAccumulator::new(runs.collect(), truth, options, &[]).unwrap();
     for image in 0..images {
         let digest = Digest::of(&image.to_le_bytes());
         let outputs = outputs(image).into_iter().map(Ok).collect();
@@ -117,7 +116,10 @@ fn multi_label_models_are_judged_by_the_exact_match() {
     assert_eq!(error["reference_answers"], serde_json::json!([0, 1]));
     // The sigmoids of -1 and of 2, minus the threshold.
     for (key, value) in [("margin", -0.231_058_6), ("reference_margin", 0.380_797_1)] {
-        assert!((error[key].as_f64().unwrap() - value).abs() < 1e-6, "{error}");
+        assert!(
+            (error[key].as_f64().unwrap() - value).abs() < 1e-6,
+            "{error}"
+        );
     }
     let html = report(ReportFormat::Html, &evaluation);
     assert!(html.contains("<dt>drop of exact match</dt>") && !html.contains("drop of top-1"));
@@ -129,7 +131,10 @@ fn multi_label_models_are_judged_by_the_exact_match() {
     let line = "0 name 0 and 1 name 1 (margin 0.3808 → -0.2311), classified as 0 name 0";
     for format in [ReportFormat::Junit, ReportFormat::Annotations] {
         let text = report(format, &evaluation);
-        assert!(text.contains(line) || text.contains(&line.replace('>', "&gt;")), "{text}");
+        assert!(
+            text.contains(line) || text.contains(&line.replace('>', "&gt;")),
+            "{text}"
+        );
     }
     let markdown = report(ReportFormat::Markdown, &evaluation);
     assert!(markdown.contains("new errors: 20 images by exact match | right class | margin |"));
@@ -194,11 +199,13 @@ fn a_junit_report_of_50000_images_is_small() {
     let text = report(ReportFormat::Junit, &evaluation);
     assert!(text.len() < 200_000, "{} bytes", text.len());
     assert_eq!(text.matches("<testcase name=\"new error ").count(), 200);
-    assert!(text.contains("49,800 more new errors have no case"), "{text}");
+    assert!(
+        text.contains("49,800 more new errors have no case"),
+        "{text}"
+    );
     let document = roxmltree::Document::parse(&text).unwrap();
-    let is_rest = |node: &roxmltree::Node<'_, '_>| {
-        node.attribute("name") == Some("further new errors")
-    };
+    let is_rest =
+        |node: &roxmltree::Node<'_, '_>| node.attribute("name") == Some("further new errors");
     let rest = document.descendants().find(is_rest).unwrap();
     assert!(rest.children().any(|child| child.has_tag_name("failure")));
     counts_are_right(&document);
@@ -215,7 +222,11 @@ fn a_junit_report_of_50000_images_is_small() {
             pixels: None,
         };
         // The last images differ most.
-        let other = if image % 2 == 0 { image as f32 / 1e5 } else { 0.0 };
+        let other = if image % 2 == 0 {
+            image as f32 / 1e5
+        } else {
+            0.0
+        };
         let outputs = [0.0, other].map(|value| Ok(tensor(&[1.0, 0.5, value])));
         let image_path = PathBuf::from(format!("{image}.jpg"));
         let image = AnsweredImage {
@@ -229,7 +240,10 @@ fn a_junit_report_of_50000_images_is_small() {
     assert!(beyond > 20_000, "{beyond}");
     let text = written(|out| exporter(ReportFormat::Junit).comparison(&comparison, out));
     assert!(text.len() < 200_000, "{} bytes", text.len());
-    assert!(text.contains("<testcase name=\"49998.jpg\""), "the worst image");
+    assert!(
+        text.contains("<testcase name=\"49998.jpg\""),
+        "the worst image"
+    );
     assert!(text.contains("49,800 more images have no case"));
     let document = roxmltree::Document::parse(&text).unwrap();
     let is_image = |node: &roxmltree::Node<'_, '_>| {

@@ -317,7 +317,10 @@ impl EvaluationReport {
             let counts = &results.accuracy.counts;
             matches!(counts, Counts::MultiLabel(_))
         };
-        if !self.evaluated().any(|(.., results)| is_multi_label(results)) {
+        if !self
+            .evaluated()
+            .any(|(.., results)| is_multi_label(results))
+        {
             return None;
         }
         let mut metrics = Vec::new();
