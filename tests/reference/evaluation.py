@@ -246,6 +246,12 @@ def changes(against, names, reference, run, threshold):
             counts.setdefault(class_id, [0, 0])[one is False] += 1
     for key, right in lists.items():
         right.sort(key=lambda it: -it[0])
+        if threshold is not None:
+            # Sigmoids near 0 and 1 differ in the last digit, and margins near half a unit tie: the order is that of the
+            # report, as far as it falls.
+            places = {pathlib.Path(entry["path"]).name: place for place, entry in enumerate(against[key])}
+            right.sort(key=lambda it: places[it[1]])
+            assert all(one[0] >= other[0] - 1e-9 for one, other in zip(right, right[1:])), key
         check(len(against[key]), len(right), key)
         for found, (_, name, classes, answer, answer_of_one, q, p) in zip(against[key], right, strict=True):
             truth = found["class_ids"] if "class_ids" in found else [found["class_id"]]

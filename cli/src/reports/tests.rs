@@ -11,7 +11,7 @@ use evaluation::{
 };
 use image_classification::Labels;
 
-use super::{Exporter, exporter};
+use super::exporter;
 use crate::args::ReportFormat;
 
 /// Returns a run of a model with these scores and labels.
