@@ -18,19 +18,19 @@ pub struct ChangedRow {
     pub wrong_answer: String,
     /// The probability of the right class, or the margin, in the reference and in the run: `0.8120 → 0.1034`.
     pub scores: String,
-    /// The words before the scores.
-    measure: &'static str,
     wrong: Wrong,
+    criterion: Criterion,
 }
 
 impl ChangedRow {
     /// Returns the answer in words: `281 tabby cat (0.8120 → 0.1034), classified as 282 tiger cat`.
     fn sentence(&self) -> String {
-        let scores = match &*self.scores {
-            "" => String::new(),
-            scores => format!(" ({}{scores})", self.measure),
+        let scores = match (&*self.scores, self.criterion) {
+            ("", _) => String::new(),
+            (scores, Criterion::Top1) => format!(" ({scores})"),
+            (scores, Criterion::ExactMatch) => format!(" (margin {scores})"),
         };
-        let words = self.wrong.words();
+        let words = self.wrong.words(self.criterion);
         format!("{}{scores}, {words} {}", self.truth, self.wrong_answer)
     }
 }
@@ -77,12 +77,12 @@ impl ChangesText {
                     format!("{title}: {} by {name}", counted(answers.len(), "image"))
                 }
             },
-            wrong: wrong.words(),
+            wrong: wrong.words(changes.criterion),
             kind: wrong,
             rows: answers
                 .iter()
                 .take(most)
-                .map(|changed| row(evaluation, run, changed, wrong))
+                .map(|changed| row(evaluation, run, changed, wrong, changes.criterion))
                 .collect(),
             rest: answers.len().saturating_sub(most),
         };
@@ -121,10 +121,11 @@ enum Wrong {
 
 impl Wrong {
     /// Returns the words before the wrong answer.
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Run => "classified as",
-            Self::Reference => "the reference said",
+    const fn words(self, criterion: Criterion) -> &'static str {
+        match (self, criterion) {
+            (Self::Run, Criterion::Top1) => "classified as",
+            (Self::Run, Criterion::ExactMatch) => "answered",
+            (Self::Reference, _) => "the reference said",
         }
     }
 }
@@ -141,28 +142,24 @@ fn row(
     run: usize,
     changed: &ChangedAnswer,
     wrong: Wrong,
+    criterion: Criterion,
 ) -> ChangedRow {
-    let (run_of_answer, answers) = match wrong {
-        Wrong::Run => (run, changed.answers()),
-        Wrong::Reference => (evaluation.reference, changed.reference_answers()),
+    let wrong_answer = match wrong {
+        Wrong::Run => evaluation.answer(run, changed),
+        Wrong::Reference => evaluation.classes(evaluation.reference, changed.reference_answers()),
     };
     let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
     let scores = match changed.values() {
         [None, None] => String::new(),
         [reference, own] => format!("{} → {}", score(reference), score(own)),
     };
-    let measure = if changed.given.is_some() {
-        "margin "
-    } else {
-        ""
-    };
     ChangedRow {
         path: evaluation.path(changed.image),
         truth: evaluation.classes(run, &changed.truth),
-        wrong_answer: evaluation.classes(run_of_answer, answers),
+        wrong_answer,
         scores,
-        measure,
         wrong,
+        criterion,
     }
 }
 
@@ -249,8 +246,7 @@ pub fn new_errors(
     evaluation: &EvaluationReport,
     run: usize,
 ) -> impl ExactSizeIterator<Item = (String, String)> {
-    let answers = changes(evaluation, run).map_or(&[][..], Changes::new_errors);
-    cases(evaluation, run, answers, Wrong::Run, "new error")
+    cases(evaluation, run, Wrong::Run)
 }
 
 /// Returns the name and the description of each corrected answer of a run.
@@ -258,19 +254,22 @@ pub fn corrected(
     evaluation: &EvaluationReport,
     run: usize,
 ) -> impl ExactSizeIterator<Item = (String, String)> {
-    let answers = changes(evaluation, run).map_or(&[][..], Changes::corrected);
-    cases(evaluation, run, answers, Wrong::Reference, "corrected")
+    cases(evaluation, run, Wrong::Reference)
 }
 
-fn cases<'a>(
-    evaluation: &'a EvaluationReport,
+fn cases(
+    evaluation: &EvaluationReport,
     run: usize,
-    answers: &'a [ChangedAnswer],
     wrong: Wrong,
-    kind: &'static str,
-) -> impl ExactSizeIterator<Item = (String, String)> + use<'a> {
-    answers.iter().map(move |answer| {
-        let row = row(evaluation, run, answer, wrong);
+) -> impl ExactSizeIterator<Item = (String, String)> {
+    let changes = changes(evaluation, run);
+    let (answers, kind) = match wrong {
+        Wrong::Run => (changes.map(Changes::new_errors), "new error"),
+        Wrong::Reference => (changes.map(Changes::corrected), "corrected"),
+    };
+    let criterion = changes.map_or(Criterion::Top1, |changes| changes.criterion);
+    answers.unwrap_or_default().iter().map(move |answer| {
+        let row = row(evaluation, run, answer, wrong, criterion);
         (format!("{kind} {}", row.path), row.sentence())
     })
 }

@@ -6,8 +6,8 @@ use evaluation::accuracy::{Calibrated, Counts, Criterion, MultiLabel, SingleLabe
 use evaluation::agreement::{Difference, Gate, Row};
 use evaluation::statistics::mcnemar;
 use evaluation::{
-    ComparisonReport, EvaluatedRun, EvaluationReport, Failure, Mistake, RunInfo, RunResults,
-    percent,
+    ChangedAnswer, ComparisonReport, EvaluatedRun, EvaluationReport, Failure, Mistake, RunInfo,
+    RunResults, percent,
 };
 use image_classification::{Labels, Ranked};
 
@@ -15,6 +15,8 @@ use evaluation::text::{number, printable};
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;
+/// The most classes of an image in reports for people.
+const FEW_CLASSES: usize = 5;
 /// The most characters of a label in reports for people.
 const LABEL: usize = 200;
 /// The most failures that a report for people lists; reports for machines have all.
@@ -154,8 +156,11 @@ impl ComparisonText for ComparisonReport {
 pub trait EvaluationText {
     /// Formats a class with the run's own label: `281 tabby cat`.
     fn class(&self, run: usize, class_id: usize) -> String;
-    /// Formats classes with the run's own labels: `281 tabby cat and 282 tiger cat`.
+    /// Formats the first classes with the run's own labels: `281 tabby cat and 282 tiger cat and 3 more`.
     fn classes(&self, run: usize, class_ids: &[usize]) -> String;
+    /// Formats the answer of a run that is wrong where the reference is right: the wrong class, or the mistakes of a
+    /// multi-label model: `without 281 tabby cat, with 7 cock`.
+    fn answer(&self, run: usize, changed: &ChangedAnswer) -> String;
     /// Formats a mistake of the run: the wrong class, or `without` or `with` a class of a multi-label model.
     fn mistake(&self, run: usize, mistake: Mistake) -> String;
     /// Describes the difference of the run's labels from those of the reference on one line.
@@ -184,14 +189,34 @@ impl EvaluationText for EvaluationReport {
     }
 
     fn classes(&self, run: usize, class_ids: &[usize]) -> String {
-        let classes: Vec<String> = class_ids
-            .iter()
-            .map(|class_id| self.class(run, *class_id))
-            .collect();
+        let classes = class_ids.iter().take(FEW_CLASSES);
+        let mut classes: Vec<String> = classes.map(|class_id| self.class(run, *class_id)).collect();
+        let rest = class_ids.len() - classes.len();
+        if rest > 0 {
+            classes.push(format!("{rest} more"));
+        }
         match &*classes {
             [] => "no class".to_owned(),
             _ => classes.join(" and "),
         }
+    }
+
+    fn answer(&self, run: usize, changed: &ChangedAnswer) -> String {
+        if changed.given.is_none() {
+            return self.classes(run, changed.answers());
+        }
+        let (mut missed, mut added) = (Vec::new(), Vec::new());
+        for mistake in changed.mistakes() {
+            match mistake {
+                Mistake::Answer(_) => {}
+                Mistake::Missed(class_id) => missed.push(class_id),
+                Mistake::Added(class_id) => added.push(class_id),
+            }
+        }
+        let parts = [("without", missed), ("with", added)].into_iter();
+        let parts = parts.filter(|(_, class_ids)| !class_ids.is_empty());
+        let parts = parts.map(|(word, ids)| format!("{word} {}", self.classes(run, &ids)));
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     fn mistake(&self, run: usize, mistake: Mistake) -> String {

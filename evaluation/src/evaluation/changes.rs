@@ -70,8 +70,8 @@ impl ChangedAnswer {
         Some(reference? - run?)
     }
 
-    /// Returns the mistakes of the run.
-    fn mistakes(&self) -> Vec<Mistake> {
+    /// Returns the mistakes of the run, if it is the one that is wrong.
+    pub fn mistakes(&self) -> Vec<Mistake> {
         let Some(given) = &self.given else {
             return self.answer.map(Mistake::Answer).into_iter().collect();
         };

@@ -4,12 +4,15 @@ use evaluation::accuracy::Criterion;
 use evaluation::text::counted;
 use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
 
-use super::super::wording::EvaluationText as _;
+use super::super::wording::{EvaluationText as _, shortened};
 use super::cards::{Card, List, by_truth, reasons};
 use super::frame::{minus, signed};
 use super::limits::{CARDS, CLASSES, ROWS, chosen, part, short_path};
 use super::named::Named;
 use super::thumbnails::Thumbnails;
+
+/// The most characters of the answer next to the right class of a card: its lists have longer names.
+const BECAME: usize = 80;
 
 /// An evaluation whose runs have short names.
 pub type Evaluation<'a> = Named<'a, EvaluationReport>;
@@ -108,7 +111,7 @@ fn change_card(
         delta: loss.unwrap_or_default(),
         is_bad: true,
         classes: ("ground truth", evaluation.classes(run, &changed.truth)),
-        became: evaluation.classes(run, changed.answers()),
+        became: shortened(&evaluation.answer(run, changed), BECAME),
         note: match &*scores(changed) {
             "" => String::new(),
             scores if changed.given.is_some() => format!("margin {scores}"),
