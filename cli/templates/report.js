@@ -31,18 +31,20 @@
   }
 
   const filters = new Map();
+  // The lines of the source are no part of a text.
+  const plain = (text) => text.toLowerCase().replaceAll(/\s+/g, " ").trim();
   for (const section of document.querySelectorAll("[data-filter]")) {
     const items = [...section.querySelectorAll("[data-item]")];
     if (items.length < 2) continue;
-    const texts = new Map(items.map((item) => [item, item.textContent.toLowerCase()]));
+    const texts = new Map(items.map((item) => [item, plain(item.textContent)]));
     const input = make("input", { type: "search", placeholder: "file or class" });
     const found = make("span", { className: "soft" });
     found.setAttribute("role", "status");
     input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/);
+      const wanted = plain(input.value);
       let count = 0;
       for (const [item, text] of texts) {
-        item.hidden = !words.every((word) => text.includes(word));
+        item.hidden = !text.includes(wanted);
         count += item.hidden ? 0 : 1;
       }
       if (input.value !== "") {

@@ -29,9 +29,9 @@ pub use duplicates::Duplicates;
 pub use evaluation::{
     AccuracyDrop, AnswerPair, AnswerRow, Bound, Change, ChangedAnswer, ChangedClass, Changes,
     DropRule, EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
-    EvaluationReport, GateLimits, IdShift, JudgedRow, LeastTruth, ListedAnswer, MetricLimit,
-    MetricLimitError, RecordingWriter, Recordings, RowResult, RunResults, RunningEvaluation,
-    WrongAnswer,
+    EvaluationReport, GateLimits, GivenClasses, IdShift, JudgedRow, LeastTruth, ListedAnswer,
+    MetricLimit, MetricLimitError, Mistake, RecordingWriter, Recordings, RowResult, RunResults,
+    RunningEvaluation, WrongAnswer,
 };
 pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};

@@ -476,41 +476,61 @@ fn numbers() -> Result<(), Failed> {
         ("probability", small_model("one-probability.onnx")),
         ("ids", case("argmax")),
     ];
-    // One set of classes fits all models of which one class is right; the other has several classes.
-    for several in [false, true] {
-        let of_image = |image: usize| -> Vec<usize> {
-            if several {
-                let bits = image * image % 64;
-                (0..6).filter(|class| bits >> class & 1 == 1).collect()
-            } else {
-                vec![image * image % 4 / 2]
-            }
-        };
-        let truth: serde_json::Map<String, Value> = (0..60)
-            .map(|image| (format!("{image}.ppm"), json!(of_image(image))))
-            .collect();
-        let kept: Vec<_> = models
-            .iter()
-            .filter(|(kind, _)| !several || *kind == "independent")
+    let several = ["plain.onnx", "reversed.onnx"].map(|name| ("sigmoid", small_model(name)));
+    // One set of classes fits all models of which one class is right; the others have several classes.
+    for (kept, scores) in [
+        (&models[..], &[][..]),
+        (&models[2..3], &[]),
+        (&several, &["--scores", "sigmoid"]),
+    ] {
+        let mut truths: Vec<Vec<usize>> = (0..60)
+            .map(|image| match kept.len() {
+                1 => {
+                    let bits = image * image % 64;
+                    (0..6).filter(|class| bits >> class & 1 == 1).collect()
+                }
+                2 => Vec::new(),
+                _ => vec![image * image % 4 / 2],
+            })
             .collect();
         let mut runs = Vec::new();
         for (index, (_, model)) in kept.iter().enumerate() {
             runs.push(place.model(&format!("m{index}"), model, &[])?);
         }
-        let rows = (0..60).map(|image| {
-            let classes: Vec<String> = of_image(image).iter().map(usize::to_string).collect();
-            format!("{image}.ppm,{}\n", classes.join(";"))
-        });
-        let rows = format!("path,label\n{}", rows.collect::<String>());
         let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
         let reports = ["--report=report.xml", "--report=report.html"];
-        let flags = [&["--top", "1,2,5", "--min-truth", "1"][..], &reports].concat();
+        let flags = [
+            &["--top", "1,2,5", "--min-truth", "1"][..],
+            &reports,
+            scores,
+        ]
+        .concat();
+        if kept.len() == 2 {
+            // Each of the two runs is right on every other image.
+            let (_, json) = place.evaluate(&runs, &several_rows(&truths), &flags, 0)?;
+            for (run, other) in [0, 1].into_iter().zip([1, 0]) {
+                for wrong in json["runs"][run]["wrong"].as_array().ok_or("wrong")? {
+                    let path = wrong["path"].as_str().unwrap_or_default();
+                    let name = Path::new(path).file_stem().and_then(|name| name.to_str());
+                    let image: usize = name.unwrap_or_default().parse()?;
+                    if image % 2 == other {
+                        truths[image] = serde_json::from_value(wrong["answers"].clone())?;
+                    }
+                }
+            }
+        }
+        let truth: serde_json::Map<String, Value> = truths
+            .iter()
+            .enumerate()
+            .map(|(image, classes)| (format!("{image}.ppm"), json!(classes)))
+            .collect();
+        let rows = several_rows(&truths);
         let (_, mut json) = place.evaluate(&runs, &rows, &flags, 0)?;
         for (of_run, (_, model)) in json["runs"]
             .as_array_mut()
             .ok_or("runs")?
             .iter_mut()
-            .zip(&kept)
+            .zip(kept)
         {
             of_run["facts"]["model"] = json!(model);
         }
@@ -529,6 +549,21 @@ fn numbers() -> Result<(), Failed> {
         let arguments: Vec<PathBuf> = arguments.into_iter().chain(kinds).collect();
         let compared: usize = python("evaluation.py", &arguments)?.trim().parse()?;
         ensure(compared > 30, compared)?;
+        if kept.len() == 2 {
+            let against = &json["runs"][1]["against_reference"];
+            let alone = ["right_alone", "reference_right_alone"].map(|key| against[key].as_u64());
+            let both = alone.into_iter().all(|count| count > Some(20));
+            ensure(both && against["judged_by"] == "exact-match", against)?;
+        }
     }
     Ok(())
+}
+
+/// CSV with the classes of each image.
+fn several_rows(truths: &[Vec<usize>]) -> String {
+    let rows = truths.iter().enumerate().map(|(image, classes)| {
+        let classes: Vec<String> = classes.iter().map(usize::to_string).collect();
+        format!("{image}.ppm,{}\n", classes.join(";"))
+    });
+    format!("path,label\n{}", rows.collect::<String>())
 }

@@ -10,7 +10,7 @@ use crate::classify;
 use crate::shards::{BROKEN, IMAGES, Images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
         (
             "shards::the_merged_report_of_compare_is_that_of_one_process",
             merged_comparison,
@@ -22,6 +22,10 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         (
             "shards::the_merged_report_of_evaluate_is_that_of_one_process",
             merged_evaluation,
+        ),
+        (
+            "shards::reports_are_made_again_without_models_and_images",
+            made_again,
         ),
         ("shards::another_ground_truth_is_refused", other_truth),
         ("shards::changed_answers_are_not_merged", changed_answers),
@@ -151,6 +155,38 @@ fn merged_evaluation() -> Result<(), Failed> {
     let list = fs::read_to_string(&images.list)?;
     fs::write(&images.list, format!("{list}{list}"))?;
     same_reports(&images, &command, 4, 2)
+}
+
+fn made_again() -> Result<(), Failed> {
+    let images = Images::new()?;
+    images.without_broken()?;
+    let (truth, model) = (images.at("truth.txt"), images.at("other.onnx"));
+    let lines = (0..IMAGES).map(|index| format!("{index}.ppm {}\n", index % 3));
+    fs::write(&truth, lines.collect::<String>())?;
+    fs::copy(small_model("reversed.onnx"), &model)?;
+    let [truth, other] = [&truth, &model].map(|path| path.to_string_lossy().into_owned());
+    let other = format!("rten={other}");
+    let command = ["evaluate", "rten", &other, "--quiet", "--truth", &truth];
+    let reports = |prefix: &str| {
+        ["json", "csv", "xml"].map(|ending| images.at(&format!("{prefix}.{ending}")))
+    };
+    let mut whole = images.command(&command);
+    for report in reports("whole") {
+        whole.arg("--report").arg(report);
+    }
+    expect_code(&run(&mut whole), 0)?;
+    images.shards(&command, 1)?;
+    fs::remove_file(model)?;
+    for index in 0..IMAGES {
+        fs::remove_file(images.at(&format!("{index}.ppm")))?;
+    }
+    for (whole, again) in reports("whole").iter().zip(reports("again")) {
+        let mut merge = classify();
+        merge.arg("merge").arg(images.at("parts"));
+        expect_code(&run(merge.arg("--report").arg(&again)), 0)?;
+        ensure(fs::read(whole)? == fs::read(&again)?, again)?;
+    }
+    Ok(())
 }
 
 fn other_truth() -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 Usage: evaluation.py REPORT IMAGES TRUTH KIND...
 
 IMAGES is a directory of PPM files of one color each, TRUTH a JSON file with a map from file name to class ids for each run,
-and each KIND the scores of a run: softmax, independent, logit, probability or ids. Prints how many numbers were compared.
+and each KIND the scores of a run: softmax, independent, sigmoid, logit, probability or ids. Prints how many numbers were compared.
 """
 
 import json
@@ -45,6 +45,8 @@ def scores(kind, output):
             return powers / powers.sum()
         case "independent":
             return x
+        case "sigmoid":
+            return 1 / (1 + numpy.exp(-x))
         case "logit":
             positive = 1 / (1 + math.exp(-x[0]))
             return numpy.array([1 - positive, positive])
@@ -194,32 +196,70 @@ def multi(run, names, answers, truths):
             check(found[average][key], float(value), f"{average} {key}")
 
 
-def changes(against, names, reference, run):
+MULTI_LABEL = ("independent", "sigmoid")
+
+
+def given(values, threshold):
+    return numpy.flatnonzero(values >= threshold).tolist()
+
+
+def margin(values, classes, threshold):
+    """The smallest distance of a score from the threshold, on its right side."""
+    above = values - threshold
+    is_right = numpy.isin(numpy.arange(len(values)), classes)
+    return float(numpy.where(is_right, above, -above).min())
+
+
+def rights(answers, truths, threshold):
+    """Whether each answer is right: with a threshold if exactly the right classes reach it."""
+    if threshold is None:
+        return [ranking[0] in classes for (ranking, _), classes in zip(answers, truths)]
+    return [given(values, threshold) == sorted(classes) for (_, values), classes in zip(answers, truths)]
+
+
+def changes(against, names, reference, run, threshold):
     """The images on which one of two runs is right; each run is a pair of its answers and right classes."""
 
-    def judged(answer, classes):
-        ranking, values = answer
+    def judged(answers, truths, image):
+        (ranking, values), classes = answers[image], truths[image]
         score = None if values is None else float(max((values[c] for c in classes), default=math.nan))
-        return ranking[0] in classes, ranking[0], score
+        return rights([answers[image]], [classes], threshold)[0], ranking[0], score
 
+    check(against["judged_by"], "top1" if threshold is None else "exact-match", "the rule")
     lists, counts = {"new_errors": [], "corrected": []}, {}
     for image, name in enumerate(names):
-        (one, answer_of_one, p), (other, answer, q) = (judged(answers[image], truths[image]) for answers, truths in (reference, run))
+        (one, answer_of_one, p), (other, answer, q) = (judged(*of_run, image) for of_run in (reference, run))
         if one == other:
             continue
-        change = -math.inf if p is None or q is None else p - q if one else q - p
-        lists["new_errors" if one else "corrected"].append((change, name, sorted(run[1][image]), answer, answer_of_one, q, p))
+        key = "new_errors" if one else "corrected"
+        before, after = p, q
+        if threshold is not None:
+            before, after = (margin(answers[image][1], truths[image], threshold) for answers, truths in (reference, run))
+            entries = [entry for entry in against[key] if pathlib.Path(entry["path"]).name == name]
+            answers = [given(of_run[0][image][1], threshold) for of_run in (run, reference)]
+            check([entries[0]["answers"], entries[0]["reference_answers"]], answers, "answers")
+            check(entries[0]["margin"], after, "margin")
+            check(entries[0]["reference_margin"], before, "margin of the reference")
+        change = -math.inf if before is None or after is None else before - after if one else after - before
+        lists[key].append((change, name, sorted(run[1][image]), answer, answer_of_one, q, p))
         for class_id in run[1][image]:
             counts.setdefault(class_id, [0, 0])[one is False] += 1
     for key, right in lists.items():
         right.sort(key=lambda it: -it[0])
+        if threshold is not None:
+            # Sigmoids near 0 and 1 differ in the last digit, and margins near half a unit tie: the order is that of the
+            # report, as far as it falls.
+            places = {pathlib.Path(entry["path"]).name: place for place, entry in enumerate(against[key])}
+            right.sort(key=lambda it: places[it[1]])
+            assert all(one[0] >= other[0] - 1e-9 for one, other in zip(right, right[1:])), key
         check(len(against[key]), len(right), key)
         for found, (_, name, classes, answer, answer_of_one, q, p) in zip(against[key], right, strict=True):
             truth = found["class_ids"] if "class_ids" in found else [found["class_id"]]
             which = [pathlib.Path(found["path"]).name, sorted(truth), found["answer"], found["reference_answer"]]
             check(which, [name, classes, answer, answer_of_one], key)
             for found_score, score in ((found["score"], q), (found["reference_score"], p)):
-                if score is None:
+                if score is None or math.isnan(score):
+                    # An image without classes has none.
                     check([found_score], [None], "score")
                 else:
                     check(found_score, score, "score")
@@ -233,7 +273,7 @@ def main(report, images, truth, *kinds):
     truth = json.loads(pathlib.Path(truth).read_text())
     images = sorted(pathlib.Path(images).glob("*.ppm"))
     names = [image.name for image in images]
-    best, judged = [], []
+    judged = []
     for run, of_run, kind in zip(runs, truth, kinds, strict=True):
         truths = [of_run[name] for name in names]
         answers = []
@@ -249,14 +289,18 @@ def main(report, images, truth, *kinds):
             hits = [bool(set(ranking[: int(k)]) & set(classes)) for (ranking, _), classes in zip(answers, truths)]
             check_rate(rate, sum(hits), len(hits), f"top-{k}")
         judged.append((answers, truths))
-        best.append([ranking[0] in classes for (ranking, _), classes in zip(answers, truths)])
-        if len(best) > 1:
-            alone = [sum(b and not a for a, b in zip(*pair)) for pair in ((best[0], best[-1]), (best[-1], best[0]))]
+        if len(judged) > 1:
+            is_exact = kind in MULTI_LABEL and kinds[0] in MULTI_LABEL
+            threshold = run["multi_label"]["threshold"] if is_exact else None
+            first, own = (rights(*of_run, threshold) for of_run in (judged[0], judged[-1]))
+            alone = [sum(b and not a for a, b in zip(*pair)) for pair in ((first, own), (own, first))]
             against = run["against_reference"]
             check([against["right_alone"], against["reference_right_alone"]], alone, "right alone")
             check(against["mcnemar_p"], mcnemar(*alone), "McNemar's test")
-            changes(against, names, judged[0], (answers, truths))
-        if kind == "independent":
+            drop = [sum(first) - sum(own), len(names)]
+            check(against["drop"]["share"], drop[0] / drop[1], "drop")
+            changes(against, names, judged[0], (answers, truths), threshold)
+        if kind in MULTI_LABEL:
             multi(run, names, answers, truths)
         else:
             single(run, names, answers, truths, kind)

@@ -184,6 +184,8 @@ def against_reference(right, of_reference, counted, of_run):
         lists[other].append((scores[not other] - scores[other], entry))
         classes.setdefault(class_id, [0, 0])[own] += 1
     return {
+        # No model of the tests is a multi-label one.
+        "judged_by": "top1",
         "right_alone": alone,
         "reference_right_alone": reference_alone,
         "mcnemar_p": intervals.mcnemar(alone, reference_alone),

@@ -87,11 +87,12 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "SCORE", value_parser = parse_score, allow_hyphen_values = true, help_heading = "Evaluation")]
     pub threshold: Option<f64>,
 
-    /// Minimum top-1 accuracy of every run: 0.75 or 75%
+    /// Minimum top-1 accuracy of every run: 0.75 or 75%. For multi-label models, see --metric-min
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub min_top1: Option<Share>,
 
-    /// Maximum drop of top-1 accuracy below the reference: 0.01 or 1%
+    /// Maximum drop of accuracy below the reference: 0.01 or 1%. Accuracy is top-1, or the exact match of multi-label
+    /// models
     #[arg(long, value_name = "SHARE", help_heading = "Evaluation")]
     pub max_drop: Option<Share>,
 

@@ -231,6 +231,12 @@ pub fn note_runs(
     if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
         messages.note("--threshold has no effect: in every run one class is right at a time");
     }
+    if options.evaluation.limits.min_top1.is_some() && infos.iter().any(|it| is_multi_label(it)) {
+        messages.note(
+            "--min-top1 judges the best class of a multi-label model alone; to require exactly the right classes, pass \
+             `--metric-min exact-match=SHARE`",
+        );
+    }
     if may_lack_background && infos.iter().any(|info| info.classes == Some(1001)) {
         messages.note(
             "a model has 1001 classes, and the ground truth no id above 999; if class 0 of the model is the background, \

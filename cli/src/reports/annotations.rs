@@ -50,7 +50,7 @@ impl Exporter for Annotations {
             for gate in &failed {
                 lines.gate(&run.name, gate);
             }
-            for (name, answer, _) in changes::cases(evaluation, index).filter(|case| case.2) {
+            for (name, answer) in changes::new_errors(evaluation, index).take(SHOWN) {
                 let title = format!("{}: {name}", run.name);
                 if failed.is_empty() {
                     lines.warning(&title, &answer);

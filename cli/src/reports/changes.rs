@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use evaluation::accuracy::Criterion;
 use evaluation::text::counted;
 use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
 
@@ -13,21 +14,23 @@ pub struct ChangedRow {
     pub path: String,
     /// The right class.
     pub truth: String,
-    /// The best class of the run that is wrong.
+    /// The best class, or the classes, of the run that is wrong.
     pub wrong_answer: String,
-    /// The probability of the right class in the reference and in the run: `0.8120 → 0.1034`.
+    /// The probability of the right class, or the margin, in the reference and in the run: `0.8120 → 0.1034`.
     pub scores: String,
     wrong: Wrong,
+    criterion: Criterion,
 }
 
 impl ChangedRow {
     /// Returns the answer in words: `281 tabby cat (0.8120 → 0.1034), classified as 282 tiger cat`.
     fn sentence(&self) -> String {
-        let scores = match &*self.scores {
-            "" => String::new(),
-            scores => format!(" ({scores})"),
+        let scores = match (&*self.scores, self.criterion) {
+            ("", _) => String::new(),
+            (scores, Criterion::Top1) => format!(" ({scores})"),
+            (scores, Criterion::ExactMatch) => format!(" (margin {scores})"),
         };
-        let words = self.wrong.words();
+        let words = self.wrong.words(self.criterion);
         format!("{}{scores}, {words} {}", self.truth, self.wrong_answer)
     }
 }
@@ -47,6 +50,8 @@ pub struct ChangedList {
 
 /// The changes of a run in words, with at most a given number of rows in each list.
 pub struct ChangesText {
+    /// The meaning of `scores` of the rows.
+    pub measure: &'static str,
     /// New errors, then corrected answers; a list without images is left out.
     pub lists: Vec<ChangedList>,
     /// The classes with changed answers, by what they lost: the class, the lost images, the gained images.
@@ -65,13 +70,19 @@ impl ChangesText {
             return None;
         }
         let list = |answers: &[ChangedAnswer], title: &str, wrong: Wrong| ChangedList {
-            title: format!("{title}: {}", counted(answers.len(), "image")),
-            wrong: wrong.words(),
+            title: match changes.criterion {
+                Criterion::Top1 => format!("{title}: {}", counted(answers.len(), "image")),
+                Criterion::ExactMatch => {
+                    let name = changes.criterion.name();
+                    format!("{title}: {} by {name}", counted(answers.len(), "image"))
+                }
+            },
+            wrong: wrong.words(changes.criterion),
             kind: wrong,
             rows: answers
                 .iter()
                 .take(most)
-                .map(|changed| row(evaluation, run, changed, wrong))
+                .map(|changed| row(evaluation, run, changed, wrong, changes.criterion))
                 .collect(),
             rest: answers.len().saturating_sub(most),
         };
@@ -80,6 +91,10 @@ impl ChangesText {
             list(changes.corrected(), "corrected", Wrong::Reference),
         ];
         Some(Self {
+            measure: match changes.criterion {
+                Criterion::Top1 => "its probability",
+                Criterion::ExactMatch => "margin",
+            },
             lists: lists
                 .into_iter()
                 .filter(|list| !list.rows.is_empty())
@@ -106,10 +121,11 @@ enum Wrong {
 
 impl Wrong {
     /// Returns the words before the wrong answer.
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Run => "classified as",
-            Self::Reference => "the reference said",
+    const fn words(self, criterion: Criterion) -> &'static str {
+        match (self, criterion) {
+            (Self::Run, Criterion::Top1) => "classified as",
+            (Self::Run, Criterion::ExactMatch) => "answered",
+            (Self::Reference, _) => "the reference said",
         }
     }
 }
@@ -126,22 +142,24 @@ fn row(
     run: usize,
     changed: &ChangedAnswer,
     wrong: Wrong,
+    criterion: Criterion,
 ) -> ChangedRow {
-    let (run_of_answer, answer) = match wrong {
-        Wrong::Run => (run, changed.answer),
-        Wrong::Reference => (evaluation.reference, changed.reference_answer),
+    let wrong_answer = match wrong {
+        Wrong::Run => evaluation.answer(run, changed),
+        Wrong::Reference => evaluation.classes(evaluation.reference, changed.reference_answers()),
     };
     let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
-    let scores = match (changed.reference_score, changed.score) {
-        (None, None) => String::new(),
-        (reference, own) => format!("{} → {}", score(reference), score(own)),
+    let scores = match changed.values() {
+        [None, None] => String::new(),
+        [reference, own] => format!("{} → {}", score(reference), score(own)),
     };
     ChangedRow {
         path: evaluation.path(changed.image),
         truth: evaluation.classes(run, &changed.truth),
-        wrong_answer: evaluation.classes(run_of_answer, answer.as_slice()),
+        wrong_answer,
         scores,
         wrong,
+        criterion,
     }
 }
 
@@ -195,8 +213,8 @@ pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> Str
     for list in &changes.lists {
         let _ = writeln!(
             text,
-            "\n| {title}, {} | right class | its probability | {} |\n|---|---|---|---|",
-            list.title, list.wrong
+            "\n| {title}, {} | right class | {} | {} |\n|---|---|---|---|",
+            list.title, changes.measure, list.wrong
         );
         for row in &list.rows {
             let cells = [&row.path, &row.truth, &row.scores, &row.wrong_answer];
@@ -223,23 +241,35 @@ fn rest_row(count: usize, what: [&str; 2], columns: usize, text: &mut String) {
     }
 }
 
-/// Returns a test case for each changed image of a run: the name, the description and whether it is a new error.
-pub fn cases(
+/// Returns the name and the description of each new error of a run.
+pub fn new_errors(
     evaluation: &EvaluationReport,
     run: usize,
-) -> impl ExactSizeIterator<Item = (String, String, bool)> + Clone {
-    let lists = changes(evaluation, run).map_or([&[][..]; 2], |changes| {
-        [changes.new_errors(), changes.corrected()]
-    });
-    let of_errors = lists[0].len();
-    (0..of_errors + lists[1].len()).map(move |place| {
-        let is_error = place < of_errors;
-        let (answer, wrong, kind) = if is_error {
-            (&lists[0][place], Wrong::Run, "new error")
-        } else {
-            (&lists[1][place - of_errors], Wrong::Reference, "corrected")
-        };
-        let row = row(evaluation, run, answer, wrong);
-        (format!("{kind} {}", row.path), row.sentence(), is_error)
+) -> impl ExactSizeIterator<Item = (String, String)> {
+    cases(evaluation, run, Wrong::Run)
+}
+
+/// Returns the name and the description of each corrected answer of a run.
+pub fn corrected(
+    evaluation: &EvaluationReport,
+    run: usize,
+) -> impl ExactSizeIterator<Item = (String, String)> {
+    cases(evaluation, run, Wrong::Reference)
+}
+
+fn cases(
+    evaluation: &EvaluationReport,
+    run: usize,
+    wrong: Wrong,
+) -> impl ExactSizeIterator<Item = (String, String)> {
+    let changes = changes(evaluation, run);
+    let (answers, kind) = match wrong {
+        Wrong::Run => (changes.map(Changes::new_errors), "new error"),
+        Wrong::Reference => (changes.map(Changes::corrected), "corrected"),
+    };
+    let criterion = changes.map_or(Criterion::Top1, |changes| changes.criterion);
+    answers.unwrap_or_default().iter().map(move |answer| {
+        let row = row(evaluation, run, answer, wrong, criterion);
+        (format!("{kind} {}", row.path), row.sentence())
     })
 }

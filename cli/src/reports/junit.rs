@@ -1,17 +1,17 @@
-//! The JUnit report. Its test cases are written one by one, because there may be one for each image.
+//! The JUnit report: a bounded number of test cases, whatever the number of images.
 
 use std::fmt;
 use std::io::{self, Write};
 
 use anyhow::Context as _;
-use evaluation::agreement::Gate;
+use evaluation::agreement::{Gate, Row};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
-use super::wording::{ComparisonText as _, EvaluationText as _, FailureRow, found};
+use super::wording::{ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, found};
 use super::{Exporter, changes};
-use evaluation::text::printable;
+use evaluation::text::{grouped, printable};
 
 /// Test cases in JUnit's XML.
 pub struct Junit;
@@ -26,6 +26,9 @@ impl Exporter for Junit {
     }
 }
 
+/// The most images of one kind that are cases of a run. Viewers of CI are slow with more, and some reject large files.
+const IMAGES: usize = 200;
+
 fn write_comparison(comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut report = JunitWriter::start(out, "classify compare")?;
     for compared in comparison.against_reference() {
@@ -35,98 +38,112 @@ fn write_comparison(comparison: &ComparisonReport, out: &mut dyn Write) -> anyho
             comparison.name(compared.run),
             comparison.name(compared.reference)
         );
-        let failed_gates = gates.iter().filter(|gate| !gate.passed).count();
-        let totals = Totals {
-            tests: gates.len() + pair.rows.len(),
-            failures: failed_gates + pair.beyond(),
-            errors: 0,
+        let case = |row: &Row| {
+            let failed = (!row.within(&pair.tolerance, pair.basis)).then(|| comparison.row(row));
+            Case::new(comparison.path(row.image), failed)
         };
-        let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
-        let images = pair.rows.iter().map(|row| {
-            let row = row?;
-            let failed = (!row.within(&pair.tolerance, pair.basis)).then(|| comparison.row(&row));
-            Ok(Case::new(comparison.path(row.image), failed))
-        });
-        report.suite(&name, totals, gates.chain(images))?;
+        let mut cases: Vec<Case> = gates.iter().map(Case::gate).collect();
+        if pair.rows.len() <= IMAGES {
+            for row in pair.rows.iter() {
+                cases.push(case(&row?));
+            }
+        } else {
+            let worst = pair.worst_beyond(IMAGES)?;
+            cases.extend(worst.iter().map(case));
+            let rest = pair.rows.len() - worst.len();
+            let beyond = pair.beyond() - worst.len();
+            let found = format!(
+                "{} more images have no case, {} of them beyond the limits; {ALL}",
+                grouped(rest),
+                grouped(beyond)
+            );
+            cases.push(Case::rest("further images", found, beyond > 0));
+        }
+        report.suite(&name, &cases)?;
     }
     let runs = comparison.runs.iter().filter_map(|run| {
         let message = run.info.as_ref().err()?;
-        Some(Ok(Case::error(run.name.clone(), message.clone())))
+        Some(Case::error(run.name.clone(), message.clone()))
     });
-    let failures = comparison.failure_rows().map(|row| Ok(failed(&row)));
-    let errors = runs.clone().count() + comparison.failures.len();
-    if errors > 0 {
-        let totals = Totals {
-            tests: errors,
-            errors,
-            failures: 0,
-        };
-        report.suite("could not compare", totals, runs.chain(failures))?;
-    }
+    let failures = failures(comparison.failure_rows(), comparison.failures.len());
+    let errors: Vec<Case> = runs.chain(failures).collect();
+    report.suite_unless_empty("could not compare", &errors)?;
     Ok(report.finish()?)
 }
 
-/// Returns the case of a failure.
-fn failed(row: &FailureRow) -> Case {
-    Case::error(row.name().to_owned(), row.message.clone())
+/// The place of the images that have no case.
+const ALL: &str = "all are in the JSON and CSV reports";
+
+/// Returns the cases of the first failures.
+fn failures(rows: impl Iterator<Item = FailureRow>, count: usize) -> impl Iterator<Item = Case> {
+    let failed = |row: FailureRow| Case::error(row.name().to_owned(), row.message);
+    let rest = count.saturating_sub(FAILURES);
+    let rest = (rest > 0).then(|| {
+        let found = format!("{} more failures have no case; {ALL}", grouped(rest));
+        Case::error("further failures".to_owned(), found)
+    });
+    rows.take(FAILURES).map(failed).chain(rest)
 }
 
 /// Writes a suite for each run, one for the images and one for failures.
 fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut report = JunitWriter::start(out, "classify evaluate")?;
-    if let Some(gate) = evaluation.truth_gate() {
-        let totals = Totals {
-            tests: 1,
-            failures: usize::from(!gate.passed),
-            errors: 0,
-        };
-        report.suite("ground truth", totals, [Ok(Case::gate(&gate))])?;
-    }
+    let of_images: Vec<Case> = evaluation.truth_gate().iter().map(Case::gate).collect();
+    report.suite_unless_empty("ground truth", &of_images)?;
     for (index, run, _) in evaluation.evaluated() {
         let gates = evaluation.gates(index);
-        let values = evaluation.values(index);
-        let changed = changes::cases(evaluation, index);
         let has_dropped = gates
             .iter()
             .any(|gate| gate.name == Gate::MAX_DROP && !gate.passed);
+        let gates = gates.iter().map(Case::gate);
+        let values = evaluation.values(index).into_iter();
+        let values = values.map(|(name, value)| Case {
+            output: Some(value),
+            ..Case::new(name, None)
+        });
         // New errors are failures only if the gate on the drop failed.
-        let fails = move |is_error: bool| is_error && has_dropped;
-        let new_errors = changed.clone().filter(|(.., is_error)| fails(*is_error));
-        let totals = Totals {
-            tests: gates.len() + values.len() + changed.len(),
-            failures: gates.iter().filter(|gate| !gate.passed).count() + new_errors.count(),
-            errors: 0,
-        };
-        let changed = changed.map(|(name, what, is_error)| {
-            Ok(Case {
-                output: Some(what.clone()),
-                ..Case::new(name, fails(is_error).then_some(what))
-            })
-        });
-        let gates = gates.iter().map(|gate| Ok(Case::gate(gate)));
-        let values = values.into_iter().map(|(name, value)| {
-            Ok(Case {
-                output: Some(value),
-                ..Case::new(name, None)
-            })
-        });
-        report.suite(&run.name, totals, gates.chain(values).chain(changed))?;
+        let new_errors = changed(
+            changes::new_errors(evaluation, index),
+            "new errors",
+            has_dropped,
+        );
+        let corrected = changed(
+            changes::corrected(evaluation, index),
+            "corrected images",
+            false,
+        );
+        let cases = gates.chain(values).chain(new_errors).chain(corrected);
+        report.suite(&run.name, &cases.collect::<Vec<_>>())?;
     }
     let runs = evaluation.runs.iter().filter_map(|run| {
         let error = run.results.as_ref().err()?;
-        Some(Ok(Case::error(run.name.clone(), error.clone())))
+        Some(Case::error(run.name.clone(), error.clone()))
     });
-    let failures = evaluation.failure_rows().map(|row| Ok(failed(&row)));
-    let errors = runs.clone().count() + evaluation.failures.len();
-    if errors > 0 {
-        let totals = Totals {
-            tests: errors,
-            errors,
-            failures: 0,
-        };
-        report.suite("could not evaluate", totals, runs.chain(failures))?;
-    }
+    let failures = failures(evaluation.failure_rows(), evaluation.failures.len());
+    let errors: Vec<Case> = runs.chain(failures).collect();
+    report.suite_unless_empty("could not evaluate", &errors)?;
     Ok(report.finish()?)
+}
+
+/// Returns the cases of the first changed images, which come with the largest changes first. `what` names them.
+fn changed(
+    images: impl ExactSizeIterator<Item = (String, String)>,
+    what: &str,
+    fails: bool,
+) -> impl Iterator<Item = Case> {
+    let rest = images.len().saturating_sub(IMAGES);
+    let rest = (rest > 0).then(|| {
+        let found = format!(
+            "{} more {what} have no case, those with smaller changes; {ALL}",
+            grouped(rest)
+        );
+        Case::rest(&format!("further {what}"), found, fails)
+    });
+    let listed = images.take(IMAGES).map(move |(name, what)| Case {
+        output: Some(what.clone()),
+        ..Case::new(name, fails.then_some(what))
+    });
+    listed.chain(rest)
 }
 
 /// A test case.
@@ -164,6 +181,14 @@ impl Case {
         }
     }
 
+    /// Returns the case that stands for the images without one.
+    fn rest(name: &str, found: String, fails: bool) -> Self {
+        Self {
+            output: Some(found.clone()),
+            ..Self::new(name.to_owned(), fails.then_some(found))
+        }
+    }
+
     /// Returns the case of a gate.
     fn gate(gate: &Gate) -> Self {
         let failed = (!gate.passed).then(|| gate.found.clone());
@@ -172,14 +197,6 @@ impl Case {
             ..Self::new(format!("gate {}", gate.name), failed)
         }
     }
-}
-
-/// The numbers of cases in a suite. They are attributes of its start element.
-#[derive(Clone, Copy, Default)]
-struct Totals {
-    tests: usize,
-    failures: usize,
-    errors: usize,
 }
 
 /// Writes a report.
@@ -196,34 +213,32 @@ impl<W: Write> JunitWriter<W> {
         Ok(Self { writer })
     }
 
-    fn suite(
-        &mut self,
-        name: &str,
-        totals: Totals,
-        cases: impl IntoIterator<Item = anyhow::Result<Case>>,
-    ) -> anyhow::Result<()> {
-        let Totals {
-            tests,
-            failures,
-            errors,
-        } = totals;
+    fn suite(&mut self, name: &str, cases: &[Case]) -> anyhow::Result<()> {
+        let is_failed = |case: &&Case| matches!(case.outcome, Outcome::Failed(_));
+        let is_error = |case: &&Case| matches!(case.outcome, Outcome::Error(_));
+        let failures = cases.iter().filter(is_failed).count();
+        let errors = cases.iter().filter(is_error).count();
         let name = xml(name);
         let start = BytesStart::new("testsuite").with_attributes([
             ("name", &*name),
-            ("tests", &tests.to_string()),
+            ("tests", &cases.len().to_string()),
             ("failures", &failures.to_string()),
             ("errors", &errors.to_string()),
         ]);
         self.writer.write_event(Event::Start(start))?;
-        let mut written = 0;
         for case in cases {
-            self.case(&name, &case?)?;
-            written += 1;
+            self.case(&name, case)?;
         }
-        debug_assert_eq!(written, tests, "{name}");
         self.writer
             .write_event(Event::End(BytesEnd::new("testsuite")))
             .context("cannot write the JUnit report")
+    }
+
+    fn suite_unless_empty(&mut self, name: &str, cases: &[Case]) -> anyhow::Result<()> {
+        if cases.is_empty() {
+            return Ok(());
+        }
+        self.suite(name, cases)
     }
 
     fn case(&mut self, suite: &str, case: &Case) -> io::Result<()> {
@@ -291,12 +306,7 @@ mod tests {
                 remark: Some("few".to_owned()),
             }),
         ];
-        let totals = Totals {
-            tests: 4,
-            failures: 1,
-            errors: 1,
-        };
-        junit.suite("a & b", totals, cases.map(Ok)).unwrap();
+        junit.suite("a & b", &cases).unwrap();
         junit.finish().unwrap();
         let text = String::from_utf8(out).unwrap();
         for part in [
@@ -331,12 +341,7 @@ mod tests {
                     remark: Some(text.clone()),
                 }),
             ];
-            let totals = Totals {
-                tests: 3,
-                failures: 1,
-                errors: 1,
-            };
-            junit.suite(&text, totals, cases.map(Ok)).unwrap();
+            junit.suite(&text, &cases).unwrap();
             junit.finish().unwrap();
             let written = String::from_utf8(out).unwrap();
             let document = roxmltree::Document::parse(&written).unwrap();

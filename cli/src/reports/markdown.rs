@@ -136,8 +136,9 @@ fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut S
 fn evaluation_text(evaluation: &EvaluationReport) -> String {
     let mut text = format!(
         "### classify evaluate\n\n**{}**\n",
-        cell(evaluation.summary())
+        cell(evaluation.headline())
     );
+    add_gates(evaluation, &mut text);
     if let Some(hint) = evaluation.hint() {
         let _ = writeln!(text, "\nHint: {}", cell(hint));
     }
@@ -176,16 +177,10 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
     for (index, ..) in evaluation.evaluated() {
         text += &changes::markdown(evaluation, index, |text| cell(text));
     }
-    if let Some(gate) = evaluation.truth_gate() {
-        add_gate("images", &gate, &mut text);
-    }
     if let Some(duplicates) = evaluation.duplicates.line(&evaluation.images) {
         let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
     }
     for (index, _, found) in evaluation.evaluated() {
-        for gate in evaluation.gates(index) {
-            add_gate(&cell(evaluation.title(index)), &gate, &mut text);
-        }
         match &found.accuracy.counts {
             Counts::SingleLabel(counts) => add_single_label(evaluation, index, counts, &mut text),
             Counts::MultiLabel(counts) => add_multi_label(evaluation, index, counts, &mut text),
@@ -196,14 +191,24 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
     text
 }
 
-fn add_gate(title: &str, gate: &Gate, text: &mut String) {
-    let word = marked(gate);
-    let _ = writeln!(
-        text,
-        "\n{title} {}: {word}, {}",
-        gate.name,
-        cell(found(gate))
-    );
+/// Adds the table of all gates, the failed ones first. The headline has their number alone.
+fn add_gates(evaluation: &EvaluationReport, text: &mut String) {
+    let of_images = evaluation.truth_gate().map(|gate| (String::new(), gate));
+    let runs = 0..evaluation.runs.len();
+    let of_runs = runs.flat_map(|run| {
+        let gates = evaluation.gates(run).into_iter();
+        gates.map(move |gate| (cell(evaluation.title(run)), gate))
+    });
+    let mut gates: Vec<(String, Gate)> = of_images.into_iter().chain(of_runs).collect();
+    if gates.is_empty() {
+        return;
+    }
+    gates.sort_by_key(|(_, gate)| gate.passed);
+    let _ = writeln!(text, "\n| gate | run | | found |\n|---|---|---|---|");
+    for (run, gate) in &gates {
+        let (word, found) = (marked(gate), cell(found(gate)));
+        let _ = writeln!(text, "| {} | {run} | {word} | {found} |", gate.name);
+    }
 }
 
 /// Returns the verdict of a gate, in bold if it failed.

@@ -13,6 +13,8 @@ mod markdown;
 mod parquet;
 mod rows;
 mod table;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wording;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use evaluation::accuracy::{Counts, all_metrics};
+use evaluation::accuracy::{Counts, Criterion, all_metrics};
 use evaluation::statistics::Rate;
 use evaluation::text::{grouped, number};
 use evaluation::{EvaluationReport, RunResults, percent};
@@ -56,60 +56,63 @@ pub fn rows(evaluation: &EvaluationReport) -> Vec<Vec<String>> {
         runs.iter().any(|(.., found)| is_multi(found)),
         runs.iter().any(|(.., found)| !is_multi(found)),
     );
-    let has_drop = runs.iter().any(|(run, ..)| evaluation.drop(*run).is_some());
+    let criteria = [Criterion::Top1, Criterion::ExactMatch].into_iter();
+    let criteria = criteria.filter(|criterion| {
+        let mut drops = runs.iter().filter_map(|(run, ..)| evaluation.drop(*run));
+        drops.any(|drop| drop.criterion == *criterion)
+    });
+    let criteria: Vec<Criterion> = criteria.collect();
+    let columns = |tops: Vec<String>, multi_label: [String; 3], single_label: String| {
+        let mut columns = Vec::new();
+        // The first value is the one that judges a run.
+        if multi {
+            columns.extend(multi_label);
+        }
+        columns.extend(tops);
+        if single {
+            columns.push(single_label);
+        }
+        columns
+    };
     let mut heading = vec!["run".to_owned()];
-    heading.extend(tops.iter().map(|k| format!("top-{k}")));
-    let others = [
-        (single, "mean per class"),
-        (multi, "exact match"),
-        (multi, "F1, macro"),
-        (has_drop, "drop of top-1"),
-    ];
-    heading.extend(
-        others
-            .iter()
-            .filter(|(has, _)| *has)
-            .map(|(_, name)| (*name).to_owned()),
-    );
+    heading.extend(columns(
+        tops.iter().map(|k| format!("top-{k}")).collect(),
+        ["exact match", "mAP", "F1, macro"].map(str::to_owned),
+        "mean per class".to_owned(),
+    ));
+    let drops = criteria.iter();
+    heading.extend(drops.map(|criterion| format!("drop of {}", criterion.name())));
     let mut rows = vec![heading];
     for (run, _, found) in &runs {
         let accuracy = &found.accuracy;
-        let mut row = vec![evaluation.title(*run)];
-        row.extend(tops.iter().map(|k| {
-            if accuracy.ranks(*k) {
-                rate(&accuracy.top(*k))
-            } else {
-                "-".to_owned()
+        let none = || "-".to_owned();
+        let share =
+            |share: Option<f64>| share.map_or_else(none, |share| format!("{} %", percent(share)));
+        let of_ranks = |k: &usize| {
+            let has_ranks = accuracy.ranks(*k);
+            has_ranks.then(|| rate(&accuracy.top(*k)))
+        };
+        let tops = tops.iter().map(|k| of_ranks(k).unwrap_or_else(none));
+        let (mean, of_multi) = match &accuracy.counts {
+            Counts::SingleLabel(counts) => {
+                (Some(counts.mean_per_class()), [none(), none(), none()])
             }
-        }));
-        let (mean, exact, f1) = match &accuracy.counts {
-            Counts::SingleLabel(counts) => (Some(counts.mean_per_class()), None, None),
             Counts::MultiLabel(counts) => {
-                (None, Some(counts.exact_match()), Some(counts.mean().f1))
+                let of_multi = [
+                    rate(&counts.exact_match()),
+                    share(accuracy.ranking.mean_average_precision()),
+                    share(Some(counts.mean().f1)),
+                ];
+                (None, of_multi)
             }
         };
-        let share = |share: Option<f64>| {
-            share.map_or_else(|| "-".to_owned(), |share| format!("{} %", percent(share)))
-        };
+        let mut row = vec![evaluation.title(*run)];
+        row.extend(columns(tops.collect(), of_multi, share(mean)));
         let drop = evaluation.drop(*run);
-        let others = [
-            (single, share(mean)),
-            (
-                multi,
-                exact.map_or_else(|| "-".to_owned(), |exact| rate(&exact)),
-            ),
-            (multi, share(f1)),
-            (
-                has_drop,
-                drop.map_or_else(String::new, |drop| drop.to_string()),
-            ),
-        ];
-        row.extend(
-            others
-                .into_iter()
-                .filter(|(has, _)| *has)
-                .map(|(_, cell)| cell),
-        );
+        row.extend(criteria.iter().map(|criterion| {
+            let drop = drop.filter(|drop| drop.criterion == *criterion);
+            drop.map_or_else(String::new, |drop| drop.to_string())
+        }));
         rows.push(row);
     }
     rows
@@ -117,15 +120,32 @@ pub fn rows(evaluation: &EvaluationReport) -> Vec<Vec<String>> {
 
 /// The metrics that the results have with their intervals.
 const SHOWN: [&str; 3] = ["ece", "exact-match", "mean-per-class"];
+/// The metrics that the results of a multi-label model have as well.
+const SHOWN_OF_LABELS: [&str; 7] = [
+    "f1-macro",
+    "f1-micro",
+    "map",
+    "precision-macro",
+    "precision-micro",
+    "recall-macro",
+    "recall-micro",
+];
 
 /// Returns the other metrics that gates use, each with its value for every run that was evaluated.
 pub fn metric_rows(evaluation: &EvaluationReport) -> Vec<(String, Vec<String>)> {
     let runs = evaluation.evaluated();
     // The ranks are shown with their intervals already.
-    let runs = runs.map(|(.., found)| all_metrics(&found.accuracy, std::iter::empty()));
+    let runs = runs.map(|(.., found)| {
+        let mut metrics = all_metrics(&found.accuracy, std::iter::empty());
+        let is_multi_label = matches!(found.accuracy.counts, Counts::MultiLabel(_));
+        metrics.retain(|name, _| {
+            let is_shown = is_multi_label && SHOWN_OF_LABELS.contains(&&**name);
+            !is_shown && !SHOWN.contains(&&**name)
+        });
+        metrics
+    });
     let runs: Vec<_> = runs.collect();
     let names = runs.iter().flat_map(BTreeMap::keys);
-    let names = names.filter(|name| !SHOWN.contains(&&***name));
     let names: BTreeSet<&String> = names.collect();
     let row = |name: &String| {
         let values = runs.iter().map(|metrics| metrics.get(name));

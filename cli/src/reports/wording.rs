@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use evaluation::accuracy::{Calibrated, Counts, MultiLabel, SingleLabel};
+use evaluation::accuracy::{Calibrated, Counts, Criterion, MultiLabel, SingleLabel};
 use evaluation::agreement::{Difference, Gate, Row};
 use evaluation::statistics::mcnemar;
 use evaluation::{
-    ComparisonReport, EvaluatedRun, EvaluationReport, Failure, RunInfo, RunResults, percent,
+    ChangedAnswer, ComparisonReport, EvaluatedRun, EvaluationReport, Failure, Mistake, RunInfo,
+    RunResults, percent,
 };
 use image_classification::{Labels, Ranked};
 
@@ -14,6 +15,8 @@ use evaluation::text::{number, printable};
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;
+/// The most classes of an image in reports for people.
+const FEW_CLASSES: usize = 5;
 /// The most characters of a label in reports for people.
 const LABEL: usize = 200;
 /// The most failures that a report for people lists; reports for machines have all.
@@ -153,8 +156,13 @@ impl ComparisonText for ComparisonReport {
 pub trait EvaluationText {
     /// Formats a class with the run's own label: `281 tabby cat`.
     fn class(&self, run: usize, class_id: usize) -> String;
-    /// Formats classes with the run's own labels: `281 tabby cat and 282 tiger cat`.
+    /// Formats the first classes with the run's own labels: `281 tabby cat and 282 tiger cat and 3 more`.
     fn classes(&self, run: usize, class_ids: &[usize]) -> String;
+    /// Formats the answer of a run that is wrong where the reference is right: the wrong class, or the mistakes of a
+    /// multi-label model: `without 281 tabby cat, with 7 cock`.
+    fn answer(&self, run: usize, changed: &ChangedAnswer) -> String;
+    /// Formats a mistake of the run: the wrong class, or `without` or `with` a class of a multi-label model.
+    fn mistake(&self, run: usize, mistake: Mistake) -> String;
     /// Describes the difference of the run's labels from those of the reference on one line.
     fn labels_line(&self, run: usize) -> Option<String>;
     /// Returns names and values of the results of a run.
@@ -181,13 +189,41 @@ impl EvaluationText for EvaluationReport {
     }
 
     fn classes(&self, run: usize, class_ids: &[usize]) -> String {
-        let classes: Vec<String> = class_ids
-            .iter()
-            .map(|class_id| self.class(run, *class_id))
-            .collect();
+        let classes = class_ids.iter().take(FEW_CLASSES);
+        let mut classes: Vec<String> = classes.map(|class_id| self.class(run, *class_id)).collect();
+        let rest = class_ids.len() - classes.len();
+        if rest > 0 {
+            classes.push(format!("{rest} more"));
+        }
         match &*classes {
             [] => "no class".to_owned(),
             _ => classes.join(" and "),
+        }
+    }
+
+    fn answer(&self, run: usize, changed: &ChangedAnswer) -> String {
+        if changed.given.is_none() {
+            return self.classes(run, changed.answers());
+        }
+        let (mut missed, mut added) = (Vec::new(), Vec::new());
+        for mistake in changed.mistakes() {
+            match mistake {
+                Mistake::Answer(_) => {}
+                Mistake::Missed(class_id) => missed.push(class_id),
+                Mistake::Added(class_id) => added.push(class_id),
+            }
+        }
+        let parts = [("without", missed), ("with", added)].into_iter();
+        let parts = parts.filter(|(_, class_ids)| !class_ids.is_empty());
+        let parts = parts.map(|(word, ids)| format!("{word} {}", self.classes(run, &ids)));
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    fn mistake(&self, run: usize, mistake: Mistake) -> String {
+        match mistake {
+            Mistake::Answer(class_id) => self.class(run, class_id),
+            Mistake::Missed(class_id) => format!("without {}", self.class(run, class_id)),
+            Mistake::Added(class_id) => format!("with {}", self.class(run, class_id)),
         }
     }
 
@@ -202,21 +238,32 @@ impl EvaluationText for EvaluationReport {
             return Vec::new();
         };
         let accuracy = &found.accuracy;
-        let mut values: Vec<(String, String)> = self
-            .top(accuracy)
-            .map(|k| (format!("top-{k}"), accuracy.top(k).to_string()))
-            .collect();
+        let tops = self.top(accuracy);
+        let tops = tops.map(|k| (format!("top-{k}"), accuracy.top(k).to_string()));
+        let mut values = Vec::new();
         match &accuracy.counts {
-            Counts::SingleLabel(counts) => single_label_values(counts, &mut values),
-            Counts::MultiLabel(counts) => multi_label_values(counts, &mut values),
+            Counts::SingleLabel(counts) => {
+                values.extend(tops);
+                single_label_values(counts, &mut values);
+            }
+            Counts::MultiLabel(counts) => {
+                let precision = accuracy.ranking.mean_average_precision();
+                multi_label_values(counts, precision, &mut values);
+                values.extend(tops);
+            }
         }
         if let Some(drop) = self.drop(run) {
-            values.push(("drop of top-1".to_owned(), drop.to_string()));
+            let criterion = drop.criterion;
+            values.push((format!("drop of {}", criterion.name()), drop.to_string()));
             let [reference, own] = drop.right_alone;
+            let by = match criterion {
+                Criterion::Top1 => "",
+                Criterion::ExactMatch => "exactly ",
+            };
             values.push((
                 "against the reference".to_owned(),
                 format!(
-                    "right alone {own}, the reference alone {reference}, McNemar p {}",
+                    "{by}right alone {own}, the reference alone {reference}, McNemar p {}",
                     match mcnemar(reference, own) {
                         p if p < 0.001 => "< 0.001".to_owned(),
                         p => format!("= {}", number(p)),
@@ -315,10 +362,17 @@ fn single_label_values(counts: &SingleLabel, values: &mut Vec<(String, String)>)
     }
 }
 
-fn multi_label_values(counts: &MultiLabel, values: &mut Vec<(String, String)>) {
+fn multi_label_values(
+    counts: &MultiLabel,
+    mean_average_precision: Option<f64>,
+    values: &mut Vec<(String, String)>,
+) {
     let mut add = |name: &str, value: String| values.push((name.to_owned(), value));
-    add("threshold", counts.threshold.to_string());
     add("exact match", counts.exact_match().to_string());
+    add("threshold", counts.threshold.to_string());
+    if let Some(value) = mean_average_precision {
+        add("mean average precision", format!("{} %", percent(value)));
+    }
     let total = counts.total();
     let (right, micro, macro_) = (total.true_positives, total.quality(), counts.mean());
     let of = |share: f64, of: usize| format!("{} % ({right}/{of})", percent(share));

@@ -1,6 +1,7 @@
 //! Accuracy of answers, and the ground truth that they are judged by.
 
 mod calibration;
+mod criterion;
 mod directories;
 mod error;
 mod forms;
@@ -15,6 +16,7 @@ mod score;
 mod truth_text;
 
 pub use calibration::{Bin, Calibrated, Calibration};
+pub use criterion::Criterion;
 pub use error::GroundTruthError;
 pub use forms::{TruthForm, TruthSummary};
 pub use ground_truth::GroundTruth;

@@ -101,6 +101,20 @@ impl MultiLabel {
         (!is_exact).then_some(given)
     }
 
+    /// Returns the smallest distance of a score from the threshold on its right side. `None` without scores.
+    pub(super) fn margin(&self, truth: &[usize], scores: &Scores) -> Option<f64> {
+        let scores = scores.values().iter().enumerate();
+        let margins = scores.map(|(class_id, score)| {
+            let above = score - self.threshold;
+            if truth.contains(&class_id) {
+                above
+            } else {
+                -above
+            }
+        });
+        margins.reduce(f64::min)
+    }
+
     /// Returns the share of images for which the model gives exactly the right classes.
     pub fn exact_match(&self) -> Rate {
         Rate::new(self.exact, self.images)

@@ -23,6 +23,9 @@ pub struct Judged {
     pub best_score: Option<f64>,
     /// The largest probability of a right class. `None` for raw outputs and class ids.
     pub score: Option<f64>,
+    /// The smallest distance of a score from the threshold, on its right side: at least it for a right class, below it for
+    /// another one. It is negative if a class is on the wrong side. `None` unless the model is a multi-label one.
+    pub margin: Option<f64>,
 }
 
 impl Judged {
@@ -116,9 +119,9 @@ impl Accuracy {
             self.ranks[rank - 1] += 1;
         }
         self.ranking.add(truth, scores);
-        let wrong = match &mut self.counts {
-            Counts::SingleLabel(counts) => counts.add(truth, &top, scores),
-            Counts::MultiLabel(counts) => counts.add(truth, scores),
+        let (wrong, margin) = match &mut self.counts {
+            Counts::SingleLabel(counts) => (counts.add(truth, &top, scores), None),
+            Counts::MultiLabel(counts) => (counts.add(truth, scores), counts.margin(truth, scores)),
         };
         Judged {
             rank,
@@ -126,6 +129,7 @@ impl Accuracy {
             best: top.first().map(|ranked| ranked.class_id),
             best_score: best_score(&top, scores),
             score: right_score(truth, scores),
+            margin,
         }
     }
 

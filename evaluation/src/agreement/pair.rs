@@ -154,6 +154,36 @@ impl Pair {
         self.rows.len() - self.counts.within
     }
 
+    /// Returns the images that are not [within](Row::within) the limits, the worst first; at most `most`.
+    ///
+    /// # Errors
+    ///
+    /// If the differences cannot be read back.
+    pub fn worst_beyond(&self, most: usize) -> Result<Vec<Row>, RowsError> {
+        let mut worst: Vec<Row> = Vec::new();
+        for row in self.rows.iter() {
+            let row = row?;
+            if row.within(&self.tolerance, self.basis) {
+                continue;
+            }
+            let place = worst.partition_point(|other| !self.is_worse(&row, other));
+            if place < most {
+                worst.insert(place, row);
+                worst.truncate(most);
+            }
+        }
+        Ok(worst)
+    }
+
+    /// Returns whether a difference is worse than another one.
+    fn is_worse(&self, row: &Row, other: &Row) -> bool {
+        let [a, b] = [row, other].map(|row| row.badness(&self.tolerance, self.basis));
+        a.0.cmp(&b.0)
+            .then(a.1.total_cmp(&b.1))
+            .then(a.2.total_cmp(&b.2))
+            .is_gt()
+    }
+
     /// Returns the mean share of the k best classes that both runs have.
     pub fn overlap(&self) -> f64 {
         let (shared, of) = self.overlap_counts();
@@ -247,18 +277,10 @@ impl Pair {
         self.counts.best += best;
         self.counts.within += usize::from(row.within(&self.tolerance, self.basis));
         self.counts.saturated += usize::from(answers.iter().any(|answer| answer.is_saturated()));
-        let is_worse = |other: &Worst| {
-            let badness = |row: &Row| row.badness(&self.tolerance, self.basis);
-            let (a, b) = (badness(&row), badness(&other.row));
-            a.0.cmp(&b.0)
-                .then(a.1.total_cmp(&b.1))
-                .then(a.2.total_cmp(&b.2))
-                .is_gt()
-        };
         let place = self
             .worst
             .iter()
-            .position(is_worse)
+            .position(|other| self.is_worse(&row, &other.row))
             .unwrap_or(self.worst.len());
         if place < WORST {
             let top = answers.map(|answer| answer.top.clone());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use backend_api::Tensor;
 use image_classification::{Interpretation, Labels, Ranked, Scoring};
 
-use super::changes::{ChangedAnswer, Changes};
+use super::changes::{ChangedAnswer, Changes, GivenClasses};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
 use super::listed::{Largest, ListedAnswer};
@@ -16,7 +16,7 @@ use super::report::{EvaluatedRun, EvaluationReport, RunResults, WrongAnswer};
 use super::rows::{AnswerRow, Change, JudgedRow, RowResult};
 use super::shift::ShiftCounts;
 use crate::accuracy::{
-    Accuracy, ClassLookup, GroundTruth, GroundTruthError, Judged, LabelDifference,
+    Accuracy, ClassLookup, Criterion, GroundTruth, GroundTruthError, Judged, LabelDifference,
 };
 use crate::digest::Digest;
 use crate::duplicates::Duplicates;
@@ -110,9 +110,14 @@ impl EvaluationAccumulator {
             }
         }
         let reference = reference(&entries, &options)?.unwrap_or(0);
+        let is_multi_label = |info: &RunInfo| interpretation(info).scoring.is_multi_label();
+        let of_reference = entries.get(reference).and_then(|it| it.info.as_ref().ok());
+        let of_reference = of_reference.is_some_and(is_multi_label);
         let judges = entries.iter().enumerate().filter_map(|(place, entry)| {
             let info = entry.info.as_ref().ok()?;
-            Some(Judge::new(place, info, entry.labels.as_ref(), &options))
+            let criterion = Criterion::of([of_reference, is_multi_label(info)]);
+            let labels = entry.labels.as_ref();
+            Some(Judge::new(place, info, labels, criterion, &options))
         });
         Ok(Self {
             judges: judges.collect(),
@@ -255,13 +260,17 @@ impl EvaluationAccumulator {
         };
         let answers = answers.into_iter().zip(&mut self.rows);
         for (judge, (answer, row)) in self.judges.iter_mut().zip(answers) {
-            let Some(Answer {
-                truth, judged, top, ..
-            }) = answer
-            else {
+            let Some(answer) = answer else {
                 continue;
             };
-            let right = [reference.judged.is_right(), judged.is_right()];
+            let criterion = judge.changes.criterion;
+            let right = [&reference, &answer].map(|answer| answer.is_right(criterion));
+            let Answer {
+                truth,
+                given,
+                judged,
+                top,
+            } = answer;
             if let RowResult::Judged(row) = &mut row.result {
                 row.change = Change::of(right);
             }
@@ -272,6 +281,12 @@ impl EvaluationAccumulator {
                 reference_answer: reference.judged.best,
                 score: judged.score,
                 reference_score: reference.judged.score,
+                given: (criterion == Criterion::ExactMatch).then(|| GivenClasses {
+                    run: given,
+                    reference: reference.given.clone(),
+                    margin: judged.margin,
+                    reference_margin: reference.judged.margin,
+                }),
             };
             let lists = || [reference.top.clone(), top];
             judge.changes.add(right, changed, lists);
@@ -534,6 +549,13 @@ struct Answer {
 const TOP: usize = 5;
 
 impl Answer {
+    fn is_right(&self, criterion: Criterion) -> bool {
+        match criterion {
+            Criterion::Top1 => self.judged.is_right(),
+            Criterion::ExactMatch => self.given == self.truth,
+        }
+    }
+
     fn row(&self) -> JudgedRow {
         JudgedRow {
             right: self.given == self.truth,
@@ -568,6 +590,7 @@ impl Judge {
         place: usize,
         info: &RunInfo,
         labels: Option<&Labels>,
+        criterion: Criterion,
         options: &EvaluationOptions,
     ) -> Self {
         let interpretation = interpretation(info);
@@ -577,7 +600,7 @@ impl Judge {
             lookup: ClassLookup::new(labels, options.label_offset),
             labels: labels.map(Labels::len),
             accuracy: Accuracy::new(interpretation.scoring, options.threshold),
-            changes: Changes::default(),
+            changes: Changes::new(criterion),
             wrong: Vec::new(),
             surest_wrong: Largest::new(RunResults::LISTED),
             shifts: ShiftCounts::default(),

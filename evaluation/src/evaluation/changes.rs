@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use image_classification::Ranked;
 
 use super::listed::Largest;
+use crate::accuracy::Criterion;
 
 /// An image on which only one of two runs is right.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,13 +25,72 @@ pub struct ChangedAnswer {
     pub score: Option<f64>,
     /// The reference's probability of the right class.
     pub reference_score: Option<f64>,
+    /// The classes that both runs give, if [`Criterion::ExactMatch`] decides.
+    pub given: Option<GivenClasses>,
+}
+
+/// The classes that two multi-label models give for an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GivenClasses {
+    /// The classes of the run.
+    pub run: Vec<usize>,
+    /// The classes of the reference, by its own ids.
+    pub reference: Vec<usize>,
+    /// The run's smallest distance of a score from the threshold, negative if a class is on the wrong side.
+    pub margin: Option<f64>,
+    /// The margin of the reference.
+    pub reference_margin: Option<f64>,
 }
 
 impl ChangedAnswer {
-    /// Returns the probability of the right class that the run lost; it is negative for a gain.
-    pub fn loss(&self) -> Option<f64> {
-        Some(self.reference_score? - self.score?)
+    /// Returns the classes that the run gives: of a model whose classes exclude each other, the best one.
+    pub fn answers(&self) -> &[usize] {
+        let given = self.given.as_ref().map(|given| &*given.run);
+        given.unwrap_or(self.answer.as_slice())
     }
+
+    /// Returns the classes that the reference gives, by its own ids.
+    pub fn reference_answers(&self) -> &[usize] {
+        let given = self.given.as_ref().map(|given| &*given.reference);
+        given.unwrap_or(self.reference_answer.as_slice())
+    }
+
+    /// Returns the values of the reference and of the run whose change tells how much an image lost: the margins if
+    /// [`Criterion::ExactMatch`] decides, otherwise the probabilities of the right class.
+    pub fn values(&self) -> [Option<f64>; 2] {
+        match &self.given {
+            Some(given) => [given.reference_margin, given.margin],
+            None => [self.reference_score, self.score],
+        }
+    }
+
+    /// Returns the loss of the run in these values; it is negative for a gain.
+    pub fn loss(&self) -> Option<f64> {
+        let [reference, run] = self.values();
+        Some(reference? - run?)
+    }
+
+    /// Returns the mistakes of the run, if it is the one that is wrong.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let Some(given) = &self.given else {
+            return self.answer.map(Mistake::Answer).into_iter().collect();
+        };
+        let missed = self.truth.iter().filter(|id| !given.run.contains(id));
+        let added = given.run.iter().filter(|id| !self.truth.contains(id));
+        let missed = missed.map(|id| Mistake::Missed(*id));
+        missed.chain(added.map(|id| Mistake::Added(*id))).collect()
+    }
+}
+
+/// A mistake in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mistake {
+    /// The best class is this one, which is not right.
+    Answer(usize),
+    /// A multi-label model does not give this class, which is right.
+    Missed(usize),
+    /// A multi-label model gives this class, which is not right.
+    Added(usize),
 }
 
 /// A class, with the number of its images whose answer changed.
@@ -58,9 +118,9 @@ impl ChangedClass {
 /// The answers of the reference and a run for one image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnswerPair {
-    /// True if the best class of the reference, and of the run, is right.
+    /// True if the answer of the reference, and of the run, is right.
     pub right: [bool; 2],
-    /// The probability of the right class in the reference and in the run.
+    /// The [values](ChangedAnswer::values) of the reference and of the run.
     pub scores: [f32; 2],
 }
 
@@ -70,6 +130,8 @@ type Lists = [Vec<Ranked>; 2];
 /// The differences of a run's right and wrong answers from the reference's.
 #[derive(Debug)]
 pub struct Changes {
+    /// The rule by which answers are right.
+    pub criterion: Criterion,
     /// The number of images that both runs answered.
     pub images: usize,
     /// The images that only the reference classifies correctly.
@@ -78,7 +140,7 @@ pub struct Changes {
     corrected: Vec<ChangedAnswer>,
     /// For each right class: the images that both runs answered, and those that the run classifies correctly.
     classes: BTreeMap<usize, [usize; 2]>,
-    /// One for each image whose right class has a probability in both runs: 12 bytes.
+    /// One for each image with values in both runs: 12 bytes.
     pairs: Vec<AnswerPair>,
     /// The places of the new errors with the largest losses, with the best classes of the reference and of the run.
     lists: Largest<(usize, Lists)>,
@@ -88,7 +150,18 @@ pub struct Changes {
 
 impl Default for Changes {
     fn default() -> Self {
+        Self::new(Criterion::default())
+    }
+}
+
+impl Changes {
+    /// The number of new errors that are kept with the best classes of both runs.
+    pub const LISTS: usize = 48;
+
+    /// Changes of zero images.
+    pub(super) const fn new(criterion: Criterion) -> Self {
         Self {
+            criterion,
             images: 0,
             new_errors: Vec::new(),
             corrected: Vec::new(),
@@ -98,11 +171,6 @@ impl Default for Changes {
             worst: BTreeMap::new(),
         }
     }
-}
-
-impl Changes {
-    /// The number of new errors that are kept with the best classes of both runs.
-    pub const LISTS: usize = 48;
 
     /// Counts an image that both runs answered. Each answer is right or not; `lists` are the best classes of the reference
     /// and of the run.
@@ -118,7 +186,7 @@ impl Changes {
             counts[0] += 1;
             counts[1] += usize::from(right[1]);
         }
-        if let (Some(reference), Some(run)) = (changed.reference_score, changed.score) {
+        if let [Some(reference), Some(run)] = changed.values() {
             self.pairs.push(AnswerPair {
                 right,
                 scores: [reference as f32, run as f32],
@@ -152,12 +220,12 @@ impl Changes {
         all.find_map(|(place, lists)| (place == image).then_some(lists))
     }
 
-    /// Returns the answers for each image whose right class has a probability in both runs, in the order of the images.
+    /// Returns the answers for each image with values in both runs, in the order of the images.
     pub fn pairs(&self) -> &[AnswerPair] {
         &self.pairs
     }
 
-    /// Orders the images: the largest change of the right class's probability first. Changes that are not a number come
+    /// Orders the images: the largest change of the [values](ChangedAnswer::values) first. Changes that are not a number come
     /// first, unknown ones last; equal ones keep the order of the images.
     pub(super) fn sort(&mut self) {
         let new_errors = |changed: &ChangedAnswer| order(changed.loss());
@@ -168,12 +236,12 @@ impl Changes {
             .sort_by(|a, b| corrected(b).total_cmp(&corrected(a)));
     }
 
-    /// Returns the images that only the reference classifies correctly, the largest loss of probability first.
+    /// Returns the images that only the reference classifies correctly, the largest loss first.
     pub fn new_errors(&self) -> &[ChangedAnswer] {
         &self.new_errors
     }
 
-    /// Returns the images that only the run classifies correctly, the largest gain of probability first.
+    /// Returns the images that only the run classifies correctly, the largest gain first.
     pub fn corrected(&self) -> &[ChangedAnswer] {
         &self.corrected
     }
@@ -209,17 +277,18 @@ impl Changes {
         classes
     }
 
-    /// Returns the wrong answers of the new errors of a class, the most frequent first, each with its number of images.
-    pub fn mistaken_for(&self, class_id: usize) -> Vec<(usize, usize)> {
-        let mut answers: BTreeMap<usize, usize> = BTreeMap::new();
+    /// Returns the mistakes in the new errors of a class, the most frequent first, each with its number of images. An answer
+    /// of a multi-label model may have several.
+    pub fn mistakes(&self, class_id: usize) -> Vec<(Mistake, usize)> {
+        let mut mistakes: BTreeMap<Mistake, usize> = BTreeMap::new();
         let of_class = self.new_errors.iter();
         let of_class = of_class.filter(|changed| changed.truth.contains(&class_id));
-        for answer in of_class.filter_map(|changed| changed.answer) {
-            *answers.entry(answer).or_default() += 1;
+        for mistake in of_class.flat_map(ChangedAnswer::mistakes) {
+            *mistakes.entry(mistake).or_default() += 1;
         }
-        let mut answers: Vec<(usize, usize)> = answers.into_iter().collect();
-        answers.sort_by_key(|(answer, count)| (Reverse(*count), *answer));
-        answers
+        let mut mistakes: Vec<(Mistake, usize)> = mistakes.into_iter().collect();
+        mistakes.sort_by_key(|(mistake, count)| (Reverse(*count), *mistake));
+        mistakes
     }
 }
 
@@ -244,6 +313,7 @@ mod tests {
             reference_answer: Some(class),
             score: scores.map(|[_, run]| run),
             reference_score: scores.map(|[reference, _]| reference),
+            given: None,
         }
     }
 
@@ -331,7 +401,47 @@ mod tests {
             };
             changes.add([true, false], changed, Default::default);
         }
-        assert_eq!(changes.mistaken_for(1), [(7, 2), (8, 1)]);
-        assert_eq!(changes.mistaken_for(3), []);
+        assert_eq!(
+            changes.mistakes(1),
+            [(Mistake::Answer(7), 2), (Mistake::Answer(8), 1)]
+        );
+        assert_eq!(changes.mistakes(3), []);
+    }
+
+    #[test]
+    fn several_labels_are_missed_or_added() {
+        let mut changes = Changes::new(Criterion::ExactMatch);
+        for (image, (run, margin)) in [(&[1][..], -0.1), (&[1, 2, 5], -0.3), (&[5], -0.2)]
+            .into_iter()
+            .enumerate()
+        {
+            let changed = ChangedAnswer {
+                truth: vec![1, 2],
+                given: Some(GivenClasses {
+                    run: run.to_vec(),
+                    reference: vec![1, 2],
+                    margin: Some(margin),
+                    reference_margin: Some(0.25),
+                }),
+                // The probability of the best right class tells nothing about the others.
+                ..changed(image, 1, Some([0.9, 0.9]))
+            };
+            changes.add([true, false], changed, Default::default);
+        }
+        changes.sort();
+        let found = changes
+            .new_errors()
+            .iter()
+            .map(|it| (it.image, it.answers()));
+        let found: Vec<(usize, &[usize])> = found.collect();
+        assert_eq!(found, [(1, &[1, 2, 5][..]), (2, &[5]), (0, &[1])]);
+        assert_eq!(
+            changes.mistakes(1),
+            [
+                (Mistake::Missed(2), 2),
+                (Mistake::Added(5), 2),
+                (Mistake::Missed(1), 1)
+            ]
+        );
     }
 }

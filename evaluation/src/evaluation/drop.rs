@@ -2,14 +2,17 @@
 
 use super::changes::Changes;
 use super::limits::DropRule;
+use crate::accuracy::Criterion;
 use crate::agreement::Gate;
 use crate::share::{Share, percent};
 use crate::statistics::{drop_interval, too_few_for_drop};
 use crate::text::counted;
 
-/// The drop of the top-1 accuracy of a run against the reference. A negative drop is a gain.
+/// The drop of the accuracy of a run against the reference. A negative drop is a gain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AccuracyDrop {
+    /// The rule by which answers are right.
+    pub criterion: Criterion,
     /// The number of images on which the reference alone is right, and the run alone.
     pub right_alone: [usize; 2],
     /// The number of images that both answered.
@@ -28,6 +31,7 @@ impl AccuracyDrop {
         let images = changes.images;
         let [low, high] = drop_interval(reference, run, images);
         Self {
+            criterion: changes.criterion,
             right_alone: [reference, run],
             images,
             share: (reference as f64 - run as f64) / images.max(1) as f64,
@@ -111,6 +115,7 @@ mod tests {
                 reference_answer: None,
                 score: None,
                 reference_score: None,
+                given: None,
             };
             changes.add(right, changed, Default::default);
         }

@@ -10,8 +10,8 @@ use super::changes::{ChangedAnswer, ChangedClass};
 use super::drop::AccuracyDrop;
 use super::report::{EvaluationReport, RunResults, WrongAnswer};
 use crate::accuracy::{
-    Bin, Calibrated, Calibration, Counts, Decisions, LabelDifference, MultiLabel, OfClass, Quality,
-    SingleLabel, TruthSummary, all_metrics,
+    Bin, Calibrated, Calibration, Counts, Criterion, Decisions, LabelDifference, MultiLabel,
+    OfClass, Quality, SingleLabel, TruthSummary, all_metrics,
 };
 use crate::agreement::{Gate, Verdict};
 use crate::duplicates::DuplicateJson;
@@ -241,6 +241,8 @@ enum WrongJson<'a> {
 #[derive(Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 struct AgainstReferenceJson<'a> {
+    /// The rule by which an answer is right: `exact-match` for two multi-label models, otherwise `top1`.
+    judged_by: Criterion,
     /// The number of images that only the run gets right.
     right_alone: usize,
     /// The number of images that only the reference gets right.
@@ -250,17 +252,17 @@ struct AgainstReferenceJson<'a> {
     /// The number of compared images.
     #[serde(rename = "pictures")]
     images: usize,
-    /// The drop of top-1 accuracy.
+    /// The drop of the share of right answers.
     drop: Option<DropJson>,
-    /// The images that only the reference gets right, the largest loss of probability first.
+    /// The images that only the reference gets right, the largest loss of probability or margin first.
     new_errors: Vec<ChangedJson<'a>>,
-    /// The images that only the run gets right, the largest gain of probability first.
+    /// The images that only the run gets right, the largest gain of probability or margin first.
     corrected: Vec<ChangedJson<'a>>,
     /// The classes with such images, by what they lost.
     classes: Vec<ChangedClassJson<'a>>,
 }
 
-/// The drop of top-1 accuracy as a share of images, with its 95 % interval.
+/// The drop of the share of right answers, with its 95 % interval.
 #[derive(Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 struct DropJson {
@@ -288,10 +290,23 @@ struct ChangedJson<'a> {
     answer: Option<usize>,
     /// The best class of the reference.
     reference_answer: Option<usize>,
-    /// The probability of the right class in the run.
+    /// The classes that the run gives, if the exact match decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<&'a [usize]>,
+    /// The classes that the reference gives, if the exact match decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_answers: Option<&'a [usize]>,
+    /// The probability of the right class in the run; of several right classes, the largest.
     score: Option<f64>,
-    /// The probability of the right class in the reference.
+    /// The probability of the right class in the reference; of several right classes, the largest.
     reference_score: Option<f64>,
+    /// The smallest distance of a score of the run from the threshold, negative if a class is on the wrong side; if the
+    /// exact match decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    margin: Option<f64>,
+    /// The margin of the reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_margin: Option<f64>,
 }
 
 /// A class with images whose answer changed.
@@ -410,14 +425,21 @@ fn against_reference<'a>(
     let [reference, own] = changes.right_alone();
     let is_single = matches!(results.accuracy.counts, Counts::SingleLabel(_));
     let answers = |all: &'a [ChangedAnswer]| -> Vec<ChangedJson<'a>> {
-        let answer = |changed: &'a ChangedAnswer| ChangedJson {
-            path: evaluation.images[changed.image].to_string_lossy(),
-            class_id: changed.truth.first().copied().filter(|_| is_single),
-            class_ids: (!is_single).then_some(&*changed.truth),
-            answer: changed.answer,
-            reference_answer: changed.reference_answer,
-            score: changed.score,
-            reference_score: changed.reference_score,
+        let answer = |changed: &'a ChangedAnswer| {
+            let given = changed.given.as_ref();
+            ChangedJson {
+                path: evaluation.images[changed.image].to_string_lossy(),
+                class_id: changed.truth.first().copied().filter(|_| is_single),
+                class_ids: (!is_single).then_some(&*changed.truth),
+                answer: changed.answer,
+                reference_answer: changed.reference_answer,
+                answers: given.map(|given| &*given.run),
+                reference_answers: given.map(|given| &*given.reference),
+                score: changed.score,
+                reference_score: changed.reference_score,
+                margin: given.and_then(|given| given.margin),
+                reference_margin: given.and_then(|given| given.reference_margin),
+            }
         };
         all.iter().map(answer).collect()
     };
@@ -431,6 +453,7 @@ fn against_reference<'a>(
                     share, low, high, ..
                 }| DropJson { share, low, high };
     AgainstReferenceJson {
+        judged_by: changes.criterion,
         right_alone: own,
         reference_right_alone: reference,
         mcnemar_p: mcnemar(reference, own),

@@ -15,7 +15,7 @@ mod run;
 mod shift;
 
 pub use accumulator::{EvaluationAccumulator, EvaluationOptions};
-pub use changes::{AnswerPair, ChangedAnswer, ChangedClass, Changes};
+pub use changes::{AnswerPair, ChangedAnswer, ChangedClass, Changes, GivenClasses, Mistake};
 pub use drop::AccuracyDrop;
 pub use error::EvaluationError;
 pub use limits::{DropRule, GateLimits, LeastTruth};

@@ -10,7 +10,7 @@ use super::drop::AccuracyDrop;
 use super::limits::{DropRule, GateLimits, LeastTruth};
 use super::listed::ListedAnswer;
 use super::shift::IdShift;
-use crate::accuracy::{Accuracy, LabelDifference, TruthSummary};
+use crate::accuracy::{Accuracy, Counts, Criterion, LabelDifference, TruthSummary};
 use crate::agreement::{Gate, Verdict};
 use crate::duplicates::Duplicates;
 use crate::failure::Failure;
@@ -133,12 +133,15 @@ impl EvaluationReport {
             self.reference_results(),
             self.drop(run),
         ) {
-            let reference = reference.accuracy.top(1);
+            let criterion = drop.criterion;
+            let run = criterion.rate(&results.accuracy);
+            let reference = criterion.rate(&reference.accuracy);
             let accuracies = format!(
-                "top-1 {}/{}, {} % against {}/{}, {} %",
-                grouped(top1.count),
-                grouped(top1.of),
-                percent(top1.share),
+                "{} {}/{}, {} % against {}/{}, {} %",
+                criterion.name(),
+                grouped(run.count),
+                grouped(run.of),
+                percent(run.share),
                 grouped(reference.count),
                 grouped(reference.of),
                 percent(reference.share)
@@ -219,14 +222,24 @@ impl EvaluationReport {
 
     /// Returns the verdict and its reason on one line. It always names the number of images behind the verdict.
     pub fn summary(&self) -> String {
-        let failed: Vec<String> = self
-            .all_gates()
-            .filter(|(_, gate)| !gate.passed)
-            .map(|(run, gate)| match run {
-                Some(run) => format!("{}: {}", printable(&self.runs[run].name), gate.found),
-                None => gate.found,
-            })
-            .collect();
+        let failed = self.all_gates().filter(|(_, gate)| !gate.passed);
+        let found = failed.map(|(run, gate)| match run {
+            Some(run) => format!("{}: {}", printable(&self.runs[run].name), gate.found),
+            None => gate.found,
+        });
+        self.line(found.collect())
+    }
+
+    /// Returns the verdict and its reason on one line, with the number of failed gates instead of their findings.
+    pub fn headline(&self) -> String {
+        let failed = self.all_gates().filter(|(_, gate)| !gate.passed).count();
+        let gates = counted(self.all_gates().count(), "gate");
+        let failed = (failed > 0).then(|| format!("{failed} of {gates} failed"));
+        self.line(failed.into_iter().collect())
+    }
+
+    /// Returns the verdict and its reason on one line. `failed` describes the failed gates.
+    fn line(&self, failed: Vec<String>) -> String {
         let (word, mut parts) = match self.verdict() {
             Verdict::Agree if !self.limits.judges_answers() && self.limits.min_truth.is_none() => {
                 let none = "no gate was requested";
@@ -234,12 +247,13 @@ impl EvaluationReport {
             }
             // An evaluation has no recordings.
             Verdict::Agree | Verdict::Recorded => {
-                let few = if self.all_gates().any(|(_, gate)| gate.remark.is_some()) {
+                let few = if self.is_unproven() {
                     " (too few images to establish that)"
                 } else {
                     ""
                 };
                 let mut parts = vec![format!("all gates hold{few}")];
+                parts.extend(self.judged_by());
                 parts.extend((0..self.runs.len()).filter_map(|run| self.noise(run)));
                 ("PASSED", parts)
             }
@@ -289,6 +303,38 @@ impl EvaluationReport {
             ));
         }
         format!("{word}{coverage}: {}", parts.join("; "))
+    }
+
+    /// Returns whether all gates hold, but the images are too few to establish one of them.
+    pub fn is_unproven(&self) -> bool {
+        self.verdict() == Verdict::Agree && self.all_gates().any(|(_, gate)| gate.remark.is_some())
+    }
+
+    /// Names the metric of each gate whose name leaves it open, where a run is of a multi-label model: there is more than
+    /// one way to count its right answers.
+    fn judged_by(&self) -> Option<String> {
+        let is_multi_label = |results: &RunResults| {
+            let counts = &results.accuracy.counts;
+            matches!(counts, Counts::MultiLabel(_))
+        };
+        if !self
+            .evaluated()
+            .any(|(.., results)| is_multi_label(results))
+        {
+            return None;
+        }
+        let mut metrics = Vec::new();
+        if self.limits.min_top1.is_some() {
+            metrics.push(format!("min-top1 by {}", Criterion::Top1.name()));
+        }
+        for criterion in [Criterion::ExactMatch, Criterion::Top1] {
+            let drops = self.evaluated().filter_map(|(run, ..)| self.drop(run));
+            let mut of_drops = drops.map(|drop| drop.criterion);
+            if self.limits.max_drop.is_some() && of_drops.any(|of_drop| of_drop == criterion) {
+                metrics.push(format!("{} by {}", Gate::MAX_DROP, criterion.name()));
+            }
+        }
+        (!metrics.is_empty()).then(|| metrics.join(", "))
     }
 
     /// Names the runs whose model is another file than that of every recorded run.

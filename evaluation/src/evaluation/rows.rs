@@ -39,7 +39,8 @@ pub struct JudgedRow {
     pub score: Option<f64>,
     /// The largest probability of a right class. `None` for raw outputs and class ids.
     pub truth_score: Option<f64>,
-    /// The difference to the reference's answer, if one of the two is right and the other is not.
+    /// The difference to the reference's answer, if one of the two is right and the other is not. If only one of the two
+    /// is of a multi-label model, the best class decides.
     pub change: Option<Change>,
 }
 

@@ -18,6 +18,8 @@ pub struct Card {
     pub is_bad: bool,
     /// The meaning of the next text, and the right class or the best classes of both runs.
     pub classes: (&'static str, String),
+    /// The wrong answer instead of the right class.
+    pub became: String,
     pub note: String,
     pub lists: Vec<List>,
 }

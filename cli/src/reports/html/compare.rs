@@ -150,6 +150,9 @@ fn scorecard(comparison: &Comparison, compared: &ComparedPair) -> Scorecard {
             comparison.name(compared.reference)
         ),
         chip: match compared.verdict {
+            Verdict::Agree if compared.gates.iter().any(|gate| gate.remark.is_some()) => {
+                ("agrees, unproven", "open")
+            }
             Verdict::Agree => ("agrees", "passed"),
             Verdict::Disagree => ("DIFFERS", "failed"),
             Verdict::Recorded | Verdict::CouldNotCompare => ("open", "open"),
@@ -324,6 +327,7 @@ fn card(
         delta: delta.map_or_else(String::new, |delta| format!("|Δp| {}", number(delta))),
         is_bad: !is_within,
         classes,
+        became: String::new(),
         note: notes.join(", "),
         lists: vec![
             list("reference".to_owned(), &worst.top[0]),

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use askama::Template;
-use evaluation::accuracy::{Counts, Decisions, MultiLabel, SingleLabel};
+use evaluation::accuracy::{Counts, Criterion, Decisions, MultiLabel, SingleLabel};
 use evaluation::agreement::Gate;
 use evaluation::text::{counted, grouped, number, printable};
-use evaluation::{Changes, EvaluatedRun, EvaluationReport, RunInfo, RunResults, percent};
+use evaluation::{Changes, EvaluatedRun, EvaluationReport, Mistake, RunInfo, RunResults, percent};
 
 use super::super::table::metric_rows;
 use super::super::wording::{EvaluationText as _, FAILURES, FailureRow, shortened};
@@ -187,8 +187,11 @@ fn scorecard(evaluation: &Evaluation, run: usize, found: &RunResults) -> Scoreca
     );
     if let (Some(drop), Some(changes)) = (evaluation.drop(run), changes(evaluation, run)) {
         let [lost, gained] = changes.right_alone();
-        card.values
-            .push(("drop of top-1", minus(&drop.to_string())));
+        let name = match drop.criterion {
+            Criterion::Top1 => "drop of top-1",
+            Criterion::ExactMatch => "drop of exact match",
+        };
+        card.values.push((name, minus(&drop.to_string())));
         card.values.push(("new errors", grouped(lost)));
         card.values.push(("corrected", grouped(gained)));
         let text = worst_class(evaluation, run, changes);
@@ -241,12 +244,16 @@ fn worst_class(evaluation: &Evaluation, run: usize, changes: &Changes) -> Option
         class.right,
         class.images
     );
-    if let Some((answer, count)) = changes.mistaken_for(class.class_id).first() {
+    if let Some((mistake, count)) = changes.mistakes(class.class_id).first() {
+        let verb = match mistake {
+            Mistake::Answer(_) => "classified as ",
+            Mistake::Missed(_) | Mistake::Added(_) => "",
+        };
         let _ = write!(
             text,
-            "; of its {}, {count} classified as {}",
+            "; of its {}, {count} {verb}{}",
             counted(class.lost, "new error"),
-            evaluation.class(run, *answer)
+            evaluation.mistake(run, *mistake)
         );
     }
     Some(text)
@@ -273,6 +280,11 @@ fn wrong_section(
                     .map_or_else(String::new, |best| format!("p {:.4}", best.score)),
                 is_bad: true,
                 classes: ("ground truth", classes(&wrong.truth)),
+                became: found
+                    .wrong
+                    .iter()
+                    .find(|of_image| of_image.image == wrong.image)
+                    .map_or_else(String::new, |of_image| classes(&of_image.answer)),
                 note: String::new(),
                 lists: vec![List::new(
                     evaluation.title(run),
@@ -385,6 +397,11 @@ fn change_charts(name: &str, changes: &Changes) -> [String; 2] {
             [true, false] => 3,
         };
         groups[group].add(scores);
+    }
+    if changes.criterion == Criterion::ExactMatch {
+        // The axes of the scatter plot are probabilities.
+        let title = format!("Change of the margin from the reference to {name}");
+        return [String::new(), decades.chart(title, "|Δ margin|", None)];
     }
     let scatter = Scatter {
         title: format!("Probability of the right class in the reference and in {name}"),

@@ -14,6 +14,9 @@ static SCRIPT: LazyLock<String> = LazyLock::new(|| {
     include_str!("../../../templates/report.js").replace("\r\n", "\n")
 });
 
+/// The class of the style sheet for a verdict that a remark limits.
+const UNPROVEN: &str = "unproven";
+
 /// The page never folds this number of passed gates or fewer.
 const FEW: usize = 3;
 
@@ -41,11 +44,13 @@ pub struct Frame {
 
 impl Frame {
     pub fn new(command: &'static str, verdict: Verdict, line: String, gates: Vec<GateRow>) -> Self {
+        let is_unproven = gates.iter().any(|row| row.gate.remark.is_some());
         let mut frame = Self {
             command,
             verdict: match verdict {
                 _ if line.starts_with("EVALUATED") => "recorded",
                 Verdict::Recorded => "recorded",
+                Verdict::Agree if is_unproven => UNPROVEN,
                 Verdict::Agree => "agree",
                 Verdict::Disagree => "disagree",
                 Verdict::CouldNotCompare => "unknown",
@@ -71,6 +76,11 @@ impl Frame {
         let is_of_word = |letter: char| letter.is_ascii_uppercase() || letter == ' ';
         let word = self.line.split(|letter| !is_of_word(letter)).next();
         word.unwrap_or_default().trim_end()
+    }
+
+    /// Returns whether all gates passed, but a remark says that the images do not prove one of them.
+    pub fn is_unproven(&self) -> bool {
+        self.verdict == UNPROVEN
     }
 
     /// Returns the line without the verdict. Of failed gates it has the first one alone: all have their own rows.
@@ -245,8 +255,9 @@ impl Scorecard {
 pub fn chip(gates: &[Gate]) -> (&'static str, &'static str) {
     match gates {
         [] => ("no gate", "neutral"),
-        _ if gates.iter().all(|gate| gate.passed) => ("passed", "passed"),
-        _ => ("FAILED", "failed"),
+        _ if gates.iter().any(|gate| !gate.passed) => ("FAILED", "failed"),
+        _ if gates.iter().any(|gate| gate.remark.is_some()) => ("passed, unproven", "open"),
+        _ => ("passed", "passed"),
     }
 }
 

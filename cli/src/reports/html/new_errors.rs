@@ -1,14 +1,18 @@
 //! The new errors of a run, and the classes that lost or gained images.
 
+use evaluation::accuracy::Criterion;
 use evaluation::text::counted;
 use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
 
-use super::super::wording::EvaluationText as _;
+use super::super::wording::{EvaluationText as _, shortened};
 use super::cards::{Card, List, by_truth, reasons};
-use super::frame::signed;
+use super::frame::{minus, signed};
 use super::limits::{CARDS, CLASSES, ROWS, chosen, part, short_path};
 use super::named::Named;
 use super::thumbnails::Thumbnails;
+
+/// The most characters of the answer next to the right class of a card: its lists have longer names.
+const BECAME: usize = 80;
 
 /// An evaluation whose runs have short names.
 pub type Evaluation<'a> = Named<'a, EvaluationReport>;
@@ -29,6 +33,7 @@ pub fn error_section(
 ) -> Option<ErrorSection> {
     let changes = changes(evaluation, run)?;
     let new_errors = changes.new_errors();
+    let words = Words::of(changes.criterion);
     // A class of the table leads to its images, so it has some.
     let listed = changes.classes();
     let listed: Vec<usize> = listed.iter().take(CLASSES).map(|it| it.class_id).collect();
@@ -39,7 +44,7 @@ pub fn error_section(
     };
     let cards: Vec<Card> = choose(new_errors, part(CARDS, runs, 4))
         .into_iter()
-        .map(|place| change_card(evaluation, run, &new_errors[place], thumbnails))
+        .map(|place| change_card(evaluation, run, &words, &new_errors[place], thumbnails))
         .collect();
     let most = part(ROWS, 2 * runs, 50);
     let rows = |answers: &[ChangedAnswer]| -> Vec<ChangeRow> {
@@ -52,6 +57,7 @@ pub fn error_section(
         id: run,
         title: evaluation.title(run),
         heading: format!("New errors: {}", counted(new_errors.len(), "image")),
+        words,
         count: new_errors.len(),
         cards,
         rows: rows(new_errors),
@@ -60,18 +66,19 @@ pub fn error_section(
     })
 }
 
-/// Returns the probability of the right class in the reference and in the run.
+/// Returns the values of the reference and of the run whose change tells the loss.
 fn scores(changed: &ChangedAnswer) -> String {
     let score = |score: Option<f64>| score.map_or_else(|| "?".to_owned(), |it| format!("{it:.4}"));
-    match (changed.reference_score, changed.score) {
-        (None, None) => String::new(),
-        (reference, own) => format!("{} → {}", score(reference), score(own)),
+    match changed.values() {
+        [None, None] => String::new(),
+        [reference, own] => minus(&format!("{} → {}", score(reference), score(own))),
     }
 }
 
 fn change_card(
     evaluation: &Evaluation,
     run: usize,
+    words: &Words,
     changed: &ChangedAnswer,
     thumbnails: &mut Thumbnails,
 ) -> Card {
@@ -95,15 +102,19 @@ fn change_card(
             list(evaluation.title(run), other, run, &changed.truth),
         ]
     });
-    let loss = changed.loss().map(|loss| format!("Δp {}", signed(-loss)));
+    let delta = words.delta;
+    let loss = changed.loss();
+    let loss = loss.map(|loss| format!("{delta} {}", signed(-loss)));
     Card {
         name: evaluation.path(changed.image).into(),
         thumbnail: thumbnails.get(changed.image, &evaluation.images[changed.image]),
         delta: loss.unwrap_or_default(),
         is_bad: true,
         classes: ("ground truth", evaluation.classes(run, &changed.truth)),
+        became: shortened(&evaluation.answer(run, changed), BECAME),
         note: match &*scores(changed) {
             "" => String::new(),
+            scores if changed.given.is_some() => format!("margin {scores}"),
             scores if changed.truth.len() > 1 => {
                 format!("probability of the best right class {scores}")
             }
@@ -115,11 +126,10 @@ fn change_card(
 
 fn change_row(evaluation: &Evaluation, run: usize, changed: &ChangedAnswer) -> ChangeRow {
     let answers = [
-        (evaluation.reference, changed.reference_answer),
-        (run, changed.answer),
+        (evaluation.reference, changed.reference_answers()),
+        (run, changed.answers()),
     ];
-    let [reference, answer] =
-        answers.map(|(run, answer)| evaluation.classes(run, answer.as_slice()));
+    let [reference, answer] = answers.map(|(run, answers)| evaluation.classes(run, answers));
     ChangeRow {
         delta: changed
             .loss()
@@ -141,11 +151,11 @@ pub fn loss_section(evaluation: &Evaluation, run: usize) -> Option<LossSection> 
     let row = |class: &ChangedClass| {
         let before = class.reference_right();
         let width = |right: usize| (right * 100).checked_div(class.images).unwrap_or(0);
-        let mistaken = changes.mistaken_for(class.class_id);
+        let mistaken = changes.mistakes(class.class_id);
         let shown = mistaken
             .iter()
             .take(2)
-            .map(|(answer, count)| format!("{count} × {}", evaluation.class(run, *answer)));
+            .map(|(mistake, count)| format!("{count} × {}", evaluation.mistake(run, *mistake)));
         let shown: Vec<String> = shown.collect();
         LossRow {
             net: signed_count(class.gained as i64 - class.lost as i64),
@@ -162,6 +172,7 @@ pub fn loss_section(evaluation: &Evaluation, run: usize) -> Option<LossSection> 
     Some(LossSection {
         id: run,
         title: evaluation.title(run),
+        words: Words::of(changes.criterion),
         rows: classes.iter().take(CLASSES).map(row).collect(),
         count: classes.len(),
     })
@@ -179,11 +190,50 @@ pub struct ErrorSection {
     pub id: usize,
     pub title: String,
     pub heading: String,
+    pub words: Words,
     pub count: usize,
     pub cards: Vec<Card>,
     pub rows: Vec<ChangeRow>,
     pub corrected: Vec<ChangeRow>,
     pub corrected_of: usize,
+}
+
+/// The words of a section that depend on the rule by which answers are right.
+pub struct Words {
+    /// The name of the change of the value.
+    pub delta: &'static str,
+    /// The name of the value.
+    pub value: &'static str,
+    /// The definition of a new error, and the order.
+    pub errors: &'static str,
+    /// The definition of the marks of classes.
+    pub marks: &'static str,
+    /// The heading of the reasons of a class.
+    pub mistakes: &'static str,
+}
+
+impl Words {
+    const fn of(criterion: Criterion) -> Self {
+        match criterion {
+            Criterion::Top1 => Self {
+                delta: "Δp",
+                value: "p of the right class",
+                errors: "The best class of the reference is right, that of this run is wrong; the largest loss of the right \
+                    class's probability first.",
+                marks: "green with ✓ the right class, red with ✕ a wrong best class, grey the others.",
+                mistakes: "new errors are classified as",
+            },
+            Criterion::ExactMatch => Self {
+                delta: "Δ margin",
+                value: "margin",
+                errors: "The reference gives exactly the right classes (exact match), this run does not; the largest loss of \
+                    margin first. The margin is the smallest distance of a score from the threshold: it is negative if a \
+                    class is on the wrong side.",
+                marks: "green with ✓ the right classes, red with ✕ a best class that is not right, grey the others.",
+                mistakes: "mistakes in the new errors",
+            },
+        }
+    }
 }
 
 pub struct ChangeRow {
@@ -198,6 +248,7 @@ pub struct ChangeRow {
 pub struct LossSection {
     pub id: usize,
     pub title: String,
+    pub words: Words,
     pub rows: Vec<LossRow>,
     pub count: usize,
 }

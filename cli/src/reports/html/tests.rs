@@ -10,11 +10,11 @@ use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::{Gate, Tolerance, ToleranceName, Verdict};
 use evaluation::{
     AnsweredImage, ComparedRuns, ComparisonAccumulator, Digest, EvaluationAccumulator,
-    EvaluationOptions, ImageDigests, RunEntry, RunInfo,
+    EvaluationOptions, ImageDigests, RunEntry,
 };
-use image_classification::Labels;
 
-use super::frame::{Frame, GateRow};
+use super::super::tests::{self, written};
+use super::frame::{Frame, GateRow, chip};
 use super::{Exporter, Html};
 
 const IMAGES: usize = 50_000;
@@ -24,22 +24,8 @@ const MOST_BYTES: usize = 5_000_000;
 
 /// Returns a run with labels of 60 characters.
 fn entry(name: &str) -> RunEntry {
-    let info = serde_json::json!({
-        "name": name, "backend": "rten", "engine": "RTen", "engine_version": "1", "requested_device": "CPU",
-        "device": "CPU", "precision": "f32", "requested_precision": "f32", "model": "model.onnx",
-        "model_sha256": null, "input": [], "classes": CLASSES,
-        "interpretation": { "scoring": "softmax", "quantization": null, "inferred": false },
-        "scores_by": "the model", "output": "logits", "multi_label": false, "values": CLASSES,
-        "stored_precision": "f32", "recorded": false,
-        "machine": { "classify_version": "0", "os": "linux", "arch": "x86_64", "cpu": null, "cpu_flags": [], "cores": 2 },
-    });
-    let info: RunInfo = serde_json::from_value(info).unwrap();
     let labels = (0..CLASSES).map(|class| format!("{class} {}", "class".repeat(11)));
-    RunEntry {
-        name: name.to_owned(),
-        info: Ok(info),
-        labels: Some(Labels::from_names(labels.collect())),
-    }
+    tests::entry(name, "softmax", labels.collect())
 }
 
 /// Writes an image that no compression makes small, and returns its path.
@@ -57,12 +43,6 @@ fn logits(best: usize, image: usize) -> Tensor {
     let mut values = vec![0.0; CLASSES];
     values[best % CLASSES] = 3.0 + (image % 97) as f32 / 50.0;
     Tensor::new([1, CLASSES], values).unwrap()
-}
-
-fn page(write: impl Fn(&mut Vec<u8>)) -> String {
-    let mut bytes = Vec::new();
-    write(&mut bytes);
-    String::from_utf8(bytes).unwrap()
 }
 
 #[test]
@@ -89,7 +69,7 @@ fn an_evaluation_of_50000_new_errors_stays_below_5_mb() {
     let mut report = evaluation.finish();
     // All places show the same file, as no test needs 50,000 of them.
     report.images.fill(path);
-    let page = page(|out| Html.evaluation(&report, out).unwrap());
+    let page = written(|out| Html.evaluation(&report, out));
     println!("{} bytes", page.len());
     assert!(page.len() < MOST_BYTES, "{} bytes", page.len());
     assert!(page.contains("New errors: 50,000 images"));
@@ -122,7 +102,7 @@ fn a_comparison_of_50000_images_that_differ_stays_below_5_mb() {
         comparison.add(path.clone(), image).unwrap();
     }
     let report = comparison.finish().unwrap();
-    let page = page(|out| Html.comparison(&report, out).unwrap());
+    let page = written(|out| Html.comparison(&report, out));
     println!("{} bytes", page.len());
     assert!(page.len() < MOST_BYTES, "{} bytes", page.len());
     assert!(page.contains("50,000 of 50,000 images have another best class"));
@@ -183,11 +163,11 @@ fn a_class_of_the_table_has_images_of_many() {
         comparison.add(path.clone(), answered).unwrap();
     }
     let evaluation = evaluation.finish();
-    let evaluated = page(|out| Html.evaluation(&evaluation, out).unwrap());
+    let evaluated = written(|out| Html.evaluation(&evaluation, out));
     leads_to_images(&evaluated, "<article class=\"card\"", "</article>");
     leads_to_images(&evaluated, "<tr data-item>", "</tr>");
     let comparison = comparison.finish().unwrap();
-    let compared = page(|out| Html.comparison(&comparison, out).unwrap());
+    let compared = written(|out| Html.comparison(&comparison, out));
     leads_to_images(&compared, "<tr data-item>", "</tr>");
 }
 
@@ -251,5 +231,29 @@ fn the_reason_has_the_first_failed_gate() {
             "COULD NOT EVALUATE",
             "on 1 of 6 images; 5 have no ground truth: 1 of 2 runs failed"
         )
+    );
+}
+
+#[test]
+fn a_pass_that_nothing_proves_looks_different() {
+    let heading = |remark: Option<&str>| {
+        let gate = Gate {
+            remark: remark.map(str::to_owned),
+            ..Gate::new("max-drop", true, "a drop of 0 points".to_owned())
+        };
+        let row = GateRow {
+            run: String::new(),
+            in_line: String::new(),
+            gate: gate.clone(),
+        };
+        let line = "PASSED: all gates hold".to_owned();
+        let frame = Frame::new("evaluate", Verdict::Agree, line, vec![row]);
+        (frame.verdict, frame.word().to_owned(), chip(&[gate]).1)
+    };
+    let word = || "PASSED".to_owned();
+    assert_eq!(heading(None), ("agree", word(), "passed"));
+    assert_eq!(
+        heading(Some("too few images")),
+        ("unproven", word(), "open")
     );
 }
