@@ -512,7 +512,9 @@ mod tests {
     use std::time::Duration;
 
     use backend_api::{Dim, ElementType, MockBackend, Tensor, TensorSpec};
-    use image_classification::{PreprocessOverrides, ResolvedPreprocessing, Scoring};
+    use image_classification::{
+        InputDigests, PreprocessOverrides, ResolvedPreprocessing, Scoring,
+    };
 
     use super::*;
 
@@ -582,7 +584,7 @@ mod tests {
         let (lives, here) = (pool(), || Decoder::Here);
         let of_run = |kind| {
             Ok(ImageOutputs {
-                digests: Default::default(),
+                digests: InputDigests::default(),
                 prepare: Duration::ZERO,
                 note: None,
                 runs: vec![Err(Arc::new(api_error(kind)))],
