@@ -15,8 +15,8 @@ use futures_executor::{block_on, block_on_stream};
 use futures_util::future::poll_fn;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
-    Answer, Decoder, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageNote, ImageOutputs,
-    ImageSource, Note, OutputReading, Preparation, take_next_answers,
+    Answer, Decoder, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageNote,
+    ImageOutputs, ImageSource, Note, OutputReading, Preparation, take_next_answers,
 };
 
 use crate::engines;
@@ -512,9 +512,7 @@ mod tests {
     use std::time::Duration;
 
     use backend_api::{Dim, ElementType, MockBackend, Tensor, TensorSpec};
-    use image_classification::{
-        InputDigests, PreprocessOverrides, ResolvedPreprocessing, Scoring,
-    };
+    use image_classification::{InputDigests, PreprocessOverrides, ResolvedPreprocessing, Scoring};
 
     use super::*;
 

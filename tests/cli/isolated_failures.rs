@@ -112,7 +112,9 @@ fn stream() -> Result<(), Failed> {
     let lines = result.stdout.lines().map(serde_json::from_str);
     let answers: Vec<Value> = lines.collect::<Result<_, _>>()?;
     ensure(answers.len() == 1 + CRASHES, &answers)?;
-    let codes = answers.iter().map(|answer| answer["error"]["code"].as_str());
+    let codes = answers
+        .iter()
+        .map(|answer| answer["error"]["code"].as_str());
     let crashed = codes.filter(|code| *code == Some("engine-crashed")).count();
     ensure(crashed == CRASHES, &answers)?;
     ensure(answers[0]["error"].is_null(), answers)
@@ -166,6 +168,7 @@ fn limits() -> Result<(), Failed> {
     command.args(["--isolate", "--isolate-memory", "4G"]);
     let result = run(command.args(["--isolate-cpu", "100"]));
     let hint = failed(&result)?;
-    let words = ", or raise --isolate-memory or --isolate-cpu; pass the remaining 2 images to continue";
+    let words =
+        ", or raise --isolate-memory or --isolate-cpu; pass the remaining 2 images to continue";
     ensure(hint.ends_with(words), hint)
 }

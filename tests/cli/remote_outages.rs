@@ -245,10 +245,15 @@ fn expired_token() -> Result<(), Failed> {
     let (done, directory) = with_expiring_token(false)?;
     expect_code(&done, 2)?;
     let file = directory.path().join("token");
-    let words = format!("denies access with the token in the file {}: ", file.display());
-    let is_whole = done.stderr.contains("the engine failed for good") && done.stderr.contains(&words);
+    let words = format!(
+        "denies access with the token in the file {}: ",
+        file.display()
+    );
+    let is_whole =
+        done.stderr.contains("the engine failed for good") && done.stderr.contains(&words);
     ensure(is_whole, &done)?;
-    let hint = "hint: check that the token of --token-file is valid for this server and has not expired; ";
+    let hint =
+        "hint: check that the token of --token-file is valid for this server and has not expired; ";
     ensure(done.stderr.contains(hint), &done)?;
     ensure(!done.stderr.contains(".ppm"), &done)?;
     let left: Vec<_> = fs::read_dir(directory.path().join("parts"))?.collect::<Result<_, _>>()?;

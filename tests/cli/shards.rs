@@ -560,7 +560,8 @@ fn formats_without_rows() -> Result<(), Failed> {
     for format in ["text", "npz"] {
         let result = images.shard(&["--format", format], "0/1");
         expect_code(&result, 2)?;
-        let words = format!("error: shards cannot write `--format {format}`\nhint: pass {formats}\n");
+        let words =
+            format!("error: shards cannot write `--format {format}`\nhint: pass {formats}\n");
         ensure(result.stderr.contains(&words), result)?;
     }
     Ok(())

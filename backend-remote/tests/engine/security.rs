@@ -133,7 +133,10 @@ fn ends(backend: &RemoteBackend) -> Result<Error, Failed> {
     let denied = backend.infer_blocking(doubling_input(3));
     let denied = error(denied, ErrorKind::EngineUnavailable)?;
     let text = denied.to_string();
-    ensure(text.starts_with("no server has served a request for 0.3 s"), &denied)?;
+    ensure(
+        text.starts_with("no server has served a request for 0.3 s"),
+        &denied,
+    )?;
     ensure(text.contains("`Bearer [token]` is not welcome"), &denied)?;
     ensure(!format!("{denied:?}").contains("f1rst"), &denied)?;
     let failure = backend.failure().ok_or("no failure")?;
@@ -146,7 +149,10 @@ fn expired() -> Result<(), Failed> {
     server.expect_token("s3cond");
     let denied = ends(&backend)?;
     let file = directory.path().join("token");
-    let words = format!("denies access with the token in the file {}: ", file.display());
+    let words = format!(
+        "denies access with the token in the file {}: ",
+        file.display()
+    );
     ensure(denied.to_string().contains(&words), &denied)?;
     let hint = denied.hint().unwrap_or_default();
     let words = "check that the token of `TokenSource::File` is valid for this server and has not expired; ";

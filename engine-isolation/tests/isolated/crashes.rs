@@ -36,7 +36,10 @@ pub fn trials() -> Vec<Trial> {
         ("no_restart_may_be_allowed", no_restart),
         ("the_end_names_the_limits_that_may_be_too_low", limits),
         ("a_start_that_fails_costs_no_request", failed_start),
-        ("an_engine_that_cannot_be_opened_again_ends_the_backend", not_opened_again),
+        (
+            "an_engine_that_cannot_be_opened_again_ends_the_backend",
+            not_opened_again,
+        ),
         ("the_engines_error_while_opening_is_kept", open_error),
         ("a_panic_while_opening_is_an_error", open_panic),
         ("an_abort_while_opening_is_an_error", open_abort),
@@ -245,7 +248,10 @@ fn no_restart() -> Result<(), Failed> {
     assert_doubled(&backend, 1);
     crash(&backend, Misdeed::Exit)?;
     let error = ended(&backend)?;
-    ensure(whole(&error).contains("restarted 0 times within 60s"), error)
+    ensure(
+        whole(&error).contains("restarted 0 times within 60s"),
+        error,
+    )
 }
 
 fn limits() -> Result<(), Failed> {
