@@ -294,10 +294,9 @@ fn tokens() -> Result<(), Failed> {
     let empty = hint("", &by_file)?;
     ensure(empty.ends_with("into the file of --token-file"), empty)?;
     let wrong = hint("wrong", &by_variable)?;
-    ensure(
-        wrong.starts_with("check that the token of --token-env is valid"),
-        wrong,
-    )?;
+    let is_whole = wrong.starts_with("check that the token of --token-env is valid")
+        && wrong.ends_with("cannot change: give a token that expires by --token-file");
+    ensure(is_whole, wrong)?;
     let wrong = hint("wrong", &by_file)?;
     ensure(
         wrong.starts_with("check that the token of --token-file is valid"),

@@ -20,7 +20,6 @@ pub fn trials() -> Vec<Trial> {
         Trial::test("a_token_that_comes_late_costs_no_request", late),
         Trial::test("an_expired_token_ends_the_backend", expired),
         Trial::test("a_file_without_a_token_ends_the_backend", emptied),
-        Trial::test("a_token_of_a_variable_is_not_renewed", variable),
         #[cfg(feature = "tls")]
         Trial::test("tls_trusts_the_given_ca_only", tls),
         #[cfg(not(feature = "tls"))]
@@ -170,21 +169,6 @@ fn emptied() -> Result<(), Failed> {
         file.display()
     );
     ensure(denied.to_string().contains(&words), denied)
-}
-
-/// Without a variable that this process has, the server denies access from the first question on.
-fn variable() -> Result<(), Failed> {
-    let mut options = doubling();
-    options.token = Some("s3cret".to_owned());
-    let server = TestServer::start(options);
-    let mut config = config(&server);
-    config.token = Some(TokenSource::Variable("CARGO_PKG_NAME".to_owned()));
-    let denied = error(open(&config), ErrorKind::EngineUnavailable)?;
-    let words = "denies access with the token in the variable CARGO_PKG_NAME: ";
-    ensure(denied.to_string().contains(words), &denied)?;
-    let hint = denied.hint().unwrap_or_default();
-    let words = "; the variable of a running program cannot change: give a token that expires by `TokenSource::File`";
-    ensure(hint.ends_with(words), hint)
 }
 
 #[cfg(feature = "tls")]
