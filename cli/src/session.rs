@@ -565,11 +565,19 @@ mod tests {
     #[derive(Debug)]
     struct Gone {
         pool: MockBackend,
+        reason: ErrorKind,
     }
 
-    backend_api::pooled!(Gone, |_backend| Some(api_error(
-        ErrorKind::EngineUnavailable
-    )));
+    backend_api::pooled!(Gone, |backend| Some(api_error(backend.reason)));
+
+    impl Gone {
+        fn new() -> Self {
+            Self {
+                pool: MockBackend::builder().build().unwrap(),
+                reason: ErrorKind::EngineUnavailable,
+            }
+        }
+    }
 
     fn api_error(kind: ErrorKind) -> backend_api::Error {
         backend_api::Error::new(kind, "planned")
@@ -577,9 +585,8 @@ mod tests {
 
     #[test]
     fn errors_of_all_images_end_the_work_and_errors_of_one_do_not() {
-        let pool = || MockBackend::builder().build().unwrap();
-        let gone = Gone { pool: pool() };
-        let (lives, here) = (pool(), || Decoder::Here);
+        let (gone, here) = (Gone::new(), || Decoder::Here);
+        let lives = MockBackend::builder().build().unwrap();
         let of_run = |kind| {
             Ok(ImageOutputs {
                 digests: InputDigests::default(),
@@ -603,7 +610,7 @@ mod tests {
             assert_eq!(failure_with(&gone, &result, here).is_some(), is_of_all);
             assert!(failure_with(&lives, &result, here).is_none());
             let result = of_decoder(kind);
-            let dead = || Decoder::Backend(Arc::new(Gone { pool: pool() }));
+            let dead = || Decoder::Backend(Arc::new(Gone::new()));
             let failure = failure_with(&lives, &result, dead);
             assert_eq!(failure.is_some(), is_of_all);
             assert!(failure_with(&gone, &result, here).is_none());
