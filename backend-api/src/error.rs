@@ -17,7 +17,8 @@ pub enum ErrorKind {
     ModelInvalid,
     /// The model is sound, but this engine or this program cannot run it.
     ModelUnsupported,
-    /// The engine's runtime library is missing, damaged, or of a version that cannot be used.
+    /// The engine's runtime library is missing, damaged, or of a version that cannot be used. Also: no server serves
+    /// requests, or an isolated engine is not started again.
     EngineUnavailable,
     /// The engine works, but not on the requested device.
     DeviceUnavailable,

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,11 @@ use tonic::{Request, Status};
 
 use crate::config::RemoteConfig;
 use crate::connection::Connection;
-use crate::error::{self, Call, is_overload, is_timeout, is_transient};
+use crate::error::{self, Call, is_denied, is_overload, is_timeout, is_transient};
 use crate::io_thread::IoThread;
 use crate::outage::Outage;
 use crate::protocol::{GrpcInferenceServiceClient, ModelInferRequest, ModelInferResponse};
-use crate::token::Token;
+use crate::token::{CurrentToken, Token};
 use crate::url::Url;
 
 /// The longest pause before the first retry of a request.
@@ -38,7 +39,7 @@ pub(crate) struct Client {
     retries: u32,
     outage: Outage,
     max_message: usize,
-    token: Option<Token>,
+    token: Option<CurrentToken>,
     /// The name of the model with its version.
     model: String,
     // Dropped last, because the connections run on its thread.
@@ -51,7 +52,7 @@ impl Client {
         let urls = config.endpoints.iter().map(|text| Url::parse(text));
         let urls: Vec<Url> = urls.collect::<Result<_, _>>()?;
         check(config, &urls)?;
-        let token = config.token.as_ref().map(Token::read).transpose()?;
+        let token = config.token.as_ref().map(CurrentToken::read).transpose()?;
         let io = IoThread::start()?;
         let connections = io.block_on(async {
             let connections = urls.into_iter().map(|url| Connection::new(url, config));
@@ -75,11 +76,17 @@ impl Client {
         self.io.block_on(future)
     }
 
-    /// Returns the stub for a server, and a request with the token and the time that is left.
+    /// Returns the token that requests have now.
+    pub(crate) fn token(&self) -> Option<Arc<Token>> {
+        self.token.as_ref().map(CurrentToken::get)
+    }
+
+    /// Returns the stub for a server, and a request with `token` and the time that is left.
     pub(crate) fn stub<T>(
         &self,
         connection: &Connection,
         message: T,
+        token: Option<&Token>,
         left: Duration,
     ) -> (
         GrpcInferenceServiceClient<tonic::transport::Channel>,
@@ -87,7 +94,7 @@ impl Client {
     ) {
         let mut request = Request::new(message);
         request.set_timeout(left);
-        if let Some(token) = &self.token {
+        if let Some(token) = token {
             request
                 .metadata_mut()
                 .insert("authorization", token.header());
@@ -98,11 +105,12 @@ impl Client {
         (stub, request)
     }
 
-    /// Returns the error of a call that failed for good.
+    /// Returns the error of a call with `token` that failed for good.
     pub(crate) fn failed(
         &self,
         status: &Status,
         connection: &Connection,
+        token: Option<&Token>,
         request: &ModelInferRequest,
     ) -> Error {
         let shape = request.inputs.first().map(|input| input.shape.as_slice());
@@ -112,7 +120,7 @@ impl Client {
             &Call {
                 url: &connection.url,
                 model: &self.model,
-                token: self.token.as_ref(),
+                token,
                 max_message: self.max_message,
                 request_bytes: request.raw_input_contents.iter().map(Bytes::len).sum(),
                 batch: usize::try_from(batch.unwrap_or(1)).unwrap_or(1),
@@ -199,12 +207,14 @@ impl Client {
     ) -> Result<ModelInferResponse, Error> {
         let end = Instant::now() + self.timeout;
         let (mut retries, mut counted, mut others) = (0, 0, 0);
-        let mut outage = None;
+        let (mut outage, mut is_renewed) = (None, false);
         loop {
             let connection = self.choose();
             let in_flight = connection.begin();
             let left = end.saturating_duration_since(Instant::now());
-            let (mut stub, call) = self.stub(connection, request.clone(), left);
+            let token = self.token();
+            let token = token.as_deref();
+            let (mut stub, call) = self.stub(connection, request.clone(), token, left);
             let status = match stub.model_infer(call).await {
                 Ok(reply) => {
                     connection.answered();
@@ -214,9 +224,19 @@ impl Client {
                 Err(status) => status,
             };
             drop(in_flight);
-            let error = self.failed(&status, connection, request);
+            let mut error = self.failed(&status, connection, token, request);
             let (is_lost, is_overload) = (is_transient(&status), is_overload(&status));
-            if !is_lost && !is_overload && !is_timeout(&status) {
+            if is_denied(&status) {
+                match self.renewed(token) {
+                    Ok(true) if !is_renewed => {
+                        is_renewed = true;
+                        continue;
+                    }
+                    // All other requests are denied too, and the next token may come late.
+                    Ok(_) => (),
+                    Err(unusable) => error = error.with_context("read again", unusable),
+                }
+            } else if !is_lost && !is_overload && !is_timeout(&status) {
                 self.outage.answered();
                 return Err(error);
             }
@@ -243,6 +263,14 @@ impl Client {
             sleep(pause(retries, fastrand::f64())).await;
             retries += 1;
             others = 0;
+        }
+    }
+
+    /// Reads the token again that a server denied. Returns whether there is another one.
+    fn renewed(&self, denied: Option<&Token>) -> Result<bool, Error> {
+        match (&self.token, denied) {
+            (Some(current), Some(denied)) => current.renew(denied),
+            _ => Ok(false),
         }
     }
 

@@ -3,7 +3,7 @@
 use backend_api::{Error, ErrorKind};
 use tonic::{Code, Status};
 
-use crate::token::Token;
+use crate::token::{Token, TokenSource};
 use crate::url::Url;
 
 /// The most characters of a server's message.
@@ -42,6 +42,14 @@ fn speaks_of_size(text: &str) -> bool {
     text.contains("larger than max")
         || any(&["message", "request", "payload"])
             && any(&["size", "too large", "too big", "bytes"])
+}
+
+/// Returns whether the server denies access: the token is missing, has expired, or has too few rights.
+pub(crate) fn is_denied(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unauthenticated | Code::PermissionDenied
+    )
 }
 
 /// Returns whether the reply was no message of the protocol, or too large: a fault of its own, and no missing answer.
@@ -151,16 +159,23 @@ pub(crate) fn failed(status: &Status, call: &Call<'_>) -> Error {
         .with_hint(format!(
             "raise `max_message`, which is {limit} bytes, or request fewer outputs"
         )),
-        Code::Unauthenticated | Code::PermissionDenied => error(
+        _ if is_denied(status) => error(
             ErrorKind::EngineUnavailable,
-            format!("{url} denies access: {message}"),
+            match call.token {
+                Some(token) => {
+                    format!("{url} denies access with the token in {}: {message}", token.source())
+                }
+                None => format!("{url} denies access: {message}"),
+            },
         )
-        .with_hint(match call.token {
-            Some(token) => format!(
-                "check that the token of `{}` is valid for this server and has not expired",
-                token.field()
-            ),
-            None => "give a token by `TokenSource::File` or `TokenSource::Variable`".to_owned(),
+        .with_hint(match call.token.map(Token::source) {
+            Some(TokenSource::File(_)) => {
+                "check that the token of `TokenSource::File` is valid for this server and has not expired; the file is read again when a server denies access"
+            }
+            Some(TokenSource::Variable(_)) => {
+                "check that the token of `TokenSource::Variable` is valid for this server and has not expired; the variable of a running program cannot change: give a token that expires by `TokenSource::File`"
+            }
+            None => "give a token by `TokenSource::File` or `TokenSource::Variable`",
         }),
         _ if is_undecodable(status) => error(
             match call.request_bytes {

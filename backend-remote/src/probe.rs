@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::client::Client;
 use crate::connection::Connection;
-use crate::error::{is_timeout, is_transient, is_unreadable, shortened};
+use crate::error::{is_denied, is_timeout, is_transient, is_unreadable, shortened};
 use crate::protocol::{
     ModelInferRequest, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
     ServerMetadataRequest, ServerMetadataResponse, TensorMetadata,
@@ -58,8 +58,10 @@ pub(crate) async fn ask(
 ) -> Result<Asked, Error> {
     let left = client.timeout.min(LONGEST);
     let nothing = ModelInferRequest::default();
-    let failed = |status: &Status| client.failed(status, connection, &nothing);
-    let (mut stub, request) = client.stub(connection, ServerMetadataRequest {}, left);
+    let token = client.token();
+    let token = token.as_deref();
+    let failed = |status: &Status| client.failed(status, connection, token, &nothing);
+    let (mut stub, request) = client.stub(connection, ServerMetadataRequest {}, token, left);
     let server = match within(left, stub.server_metadata(request)).await {
         Ok(server) => server,
         Err(status) if is_transient(&status) || is_timeout(&status) => {
@@ -75,7 +77,7 @@ pub(crate) async fn ask(
         name: model.to_owned(),
         version: version.to_owned(),
     };
-    let (mut stub, request) = client.stub(connection, message, left);
+    let (mut stub, request) = client.stub(connection, message, token, left);
     let described = match within(left, stub.model_metadata(request)).await {
         Ok(described) => described,
         // It ended since the first question, or does not have the model ready yet.
@@ -90,7 +92,7 @@ pub(crate) async fn ask(
         name: model.to_owned(),
         version: version.to_owned(),
     };
-    let (mut stub, request) = client.stub(connection, message, left);
+    let (mut stub, request) = client.stub(connection, message, token, left);
     match within(left, stub.model_ready(request)).await {
         Ok(reply) if !reply.ready => {
             return Ok(Err(Error::new(
@@ -123,13 +125,6 @@ async fn within<T>(
             left.as_secs_f64()
         ))),
     }
-}
-
-fn is_denied(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unauthenticated | Code::PermissionDenied
-    )
 }
 
 /// Returns whether the answer to a question about the model is an error. Others are of servers without the question.

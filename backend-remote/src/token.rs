@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backend_api::{Error, ErrorKind};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -12,19 +13,11 @@ const MOST_BYTES: u64 = 64 << 10;
 /// The place of a bearer token. It is read when the backend opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenSource {
-    /// The environment variable of this name.
+    /// The environment variable of this name. A token that expires cannot be renewed.
     Variable(String),
-    /// A file, without white space around the token.
+    /// A file, without white space around the token. It is read again when a server denies access, so that the token may
+    /// be replaced before it expires.
     File(PathBuf),
-}
-
-impl TokenSource {
-    fn field(&self) -> &'static str {
-        match self {
-            Self::Variable(_) => "TokenSource::Variable",
-            Self::File(_) => "TokenSource::File",
-        }
-    }
 }
 
 impl fmt::Display for TokenSource {
@@ -40,8 +33,7 @@ impl fmt::Display for TokenSource {
 #[derive(Clone)]
 pub(crate) struct Token {
     text: String,
-    /// The field that names its place.
-    field: &'static str,
+    source: TokenSource,
     /// The value of the header.
     header: MetadataValue<Ascii>,
 }
@@ -82,24 +74,24 @@ impl Token {
                 String::from_utf8(bytes).map_err(|_| unusable("it is not text"))?
             }
         };
-        Self::new(text.trim(), source.field()).ok_or_else(|| {
+        Self::new(text.trim(), source).ok_or_else(|| {
             unusable("it is empty, or has characters that a header of HTTP cannot have")
         })
     }
 
-    /// Returns the field that names the place of the token.
-    pub(crate) fn field(&self) -> &'static str {
-        self.field
+    /// Returns the place of the token.
+    pub(crate) fn source(&self) -> &TokenSource {
+        &self.source
     }
 
-    fn new(text: &str, field: &'static str) -> Option<Self> {
+    fn new(text: &str, source: &TokenSource) -> Option<Self> {
         let is_plain =
             |text: &str| !text.is_empty() && text.chars().all(|it| it.is_ascii_graphic());
         let mut header = MetadataValue::try_from(format!("Bearer {text}")).ok()?;
         header.set_sensitive(true);
         is_plain(text).then(|| Self {
             text: text.to_owned(),
-            field,
+            source: source.clone(),
             header,
         })
     }
@@ -115,13 +107,54 @@ impl Token {
     }
 }
 
+/// The token that requests have now.
+#[derive(Debug)]
+pub(crate) struct CurrentToken(Mutex<Arc<Token>>);
+
+impl CurrentToken {
+    /// Reads the token for the first time.
+    pub(crate) fn read(source: &TokenSource) -> Result<Self, Error> {
+        Ok(Self(Mutex::new(Arc::new(Token::read(source)?))))
+    }
+
+    /// Locks the token. No foreign code runs under this lock, so the token is whole even if the lock is poisoned.
+    fn lock(&self) -> MutexGuard<'_, Arc<Token>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> Arc<Token> {
+        Arc::clone(&self.lock())
+    }
+
+    /// Reads the file again, after a server denied access with `denied`. Returns whether there is another token. The
+    /// variable of a token cannot have changed.
+    ///
+    /// # Errors
+    ///
+    /// If the file has no token now. The one before stays.
+    pub(crate) fn renew(&self, denied: &Token) -> Result<bool, Error> {
+        let mut current = self.lock();
+        if current.text != denied.text {
+            // Another request has renewed it.
+            return Ok(true);
+        }
+        let TokenSource::File(_) = &current.source else {
+            return Ok(false);
+        };
+        let read = Token::read(&current.source)?;
+        let is_other = read.text != current.text;
+        *current = Arc::new(read);
+        Ok(is_other)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_token_is_in_no_debug_output_and_no_repeated_text() {
-        let token = Token::new("s3cret", "TokenSource::File").unwrap();
+        let token = Token::new("s3cret", &TokenSource::File("token".into())).unwrap();
         assert_eq!(format!("{token:?}"), "Token");
         assert_eq!(
             token.redact("got `Bearer s3cret`, s3cret"),

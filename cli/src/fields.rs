@@ -7,11 +7,13 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 47] = [
+const FLAGS: [(&str, &str); 49] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
+    ("Isolation::cpu_time", "--isolate-cpu"),
     ("Isolation::memory", "--isolate-memory"),
     ("Isolation::open_timeout", "--isolate-open"),
+    ("Isolation::timeout", "--timeout"),
     ("OnnxConfig::library", "--onnxruntime-lib FILE"),
     ("OpenvinoConfig::library", "--openvino-lib FILE"),
     ("TokenSource::File", "--token-file"),

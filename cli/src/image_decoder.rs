@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use backend_api::Error;
 use image_classification::Decoder;
 
 static OF_PROCESS: OnceLock<Decoder> = OnceLock::new();
@@ -15,4 +16,12 @@ pub fn set(decoder: Decoder) {
 /// Returns the place.
 pub fn of_process() -> Decoder {
     OF_PROCESS.get().cloned().unwrap_or_default()
+}
+
+/// Returns the reason why no image can be decoded any more.
+pub fn failure(decoder: &Decoder) -> Option<Error> {
+    match decoder {
+        Decoder::Here => None,
+        Decoder::Backend(backend) => backend.failure(),
+    }
 }

@@ -9,14 +9,14 @@ use std::task::Poll;
 use std::thread;
 
 use anyhow::Error;
-use backend_api::{BackendInfo, InferBackend};
+use backend_api::{BackendInfo, ErrorKind, InferBackend};
 use bytesize::ByteSize;
 use futures_executor::{block_on, block_on_stream};
 use futures_util::future::poll_fn;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use image_classification::{
-    Answer, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageNote, ImageOutputs,
-    ImageSource, Note, OutputReading, Preparation, take_next_answers,
+    Answer, Decoder, Feed, FeedOptions, FeedRun, FittedPreprocessing, ImageError, ImageNote,
+    ImageOutputs, ImageSource, Note, OutputReading, Preparation, take_next_answers,
 };
 
 use crate::engines;
@@ -32,7 +32,7 @@ use crate::options::{EngineOptions, RunsOptions};
 use crate::resolve::Resolver;
 use crate::terminal::Messages;
 use evaluation::text::printable;
-use evaluation::{AddedImage, Run, run_names};
+use evaluation::{AddedImage, Problem, Run, run_names};
 
 /// The largest number of runs. All of their models are in memory.
 const MOST_RUNS: usize = 16;
@@ -390,13 +390,23 @@ impl Session {
         runs.try_for_each(|run| check_local_model(run.local_model.as_ref()))
     }
 
-    /// Checks that no engine failed for good, so that the remaining images are not tried one by one.
+    /// Checks that no engine failed for good, so that the remaining images are not tried one by one. `problems` are
+    /// those of an image.
     ///
     /// # Errors
     ///
     /// The engine's reason.
-    pub fn check_engines(&self, hint: &str) -> anyhow::Result<()> {
+    pub fn check_engines<'a>(
+        &self,
+        problems: impl IntoIterator<Item = &'a Problem>,
+        hint: &str,
+    ) -> anyhow::Result<()> {
+        let mut codes = problems.into_iter().map(|problem| problem.code);
+        if !codes.any(may_be_of_all) {
+            return Ok(());
+        }
         let failure = self.ready().find_map(|run| run.backend.failure());
+        let failure = failure.or_else(|| image_decoder::failure(&image_decoder::of_process()));
         failure.map_or(Ok(()), |failure| Err(engine_failed(failure, hint).into()))
     }
 
@@ -424,9 +434,36 @@ pub fn failure_of(
     backend: &dyn InferBackend,
     result: &Result<ImageOutputs, ImageError>,
 ) -> Option<backend_api::Error> {
-    let outputs = result.as_ref().ok()?;
-    let is_failed = outputs.runs.iter().any(Result::is_err);
-    is_failed.then(|| backend.failure()).flatten()
+    failure_with(backend, result, image_decoder::of_process)
+}
+
+fn failure_with(
+    backend: &dyn InferBackend,
+    result: &Result<ImageOutputs, ImageError>,
+    decoder: impl FnOnce() -> Decoder,
+) -> Option<backend_api::Error> {
+    match result {
+        Ok(outputs) => {
+            let mut errors = outputs.runs.iter().filter_map(|run| run.as_ref().err());
+            let is_of_all = errors.any(|error| may_be_of_all(error.kind().as_str()));
+            is_of_all.then(|| backend.failure()).flatten()
+        }
+        Err(ImageError::Decoder(error)) if may_be_of_all(error.kind().as_str()) => {
+            image_decoder::failure(&decoder())
+        }
+        Err(_) => None,
+    }
+}
+
+/// Returns whether an error with this code may be that of all further images. Other errors belong to their image: one
+/// that crashed the engine keeps its row, so that the next run begins behind it.
+fn may_be_of_all(code: &str) -> bool {
+    let kinds = [
+        ErrorKind::EngineUnavailable,
+        ErrorKind::DeadlineExceeded,
+        ErrorKind::ResourceExhausted,
+    ];
+    kinds.iter().any(|kind| kind.as_str() == code)
 }
 
 /// Checks that all images were answered.
@@ -482,9 +519,10 @@ fn print_about<'a>(
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use backend_api::{Dim, ElementType, MockBackend, Tensor, TensorSpec};
-    use image_classification::{PreprocessOverrides, ResolvedPreprocessing, Scoring};
+    use image_classification::{InputDigests, PreprocessOverrides, ResolvedPreprocessing, Scoring};
 
     use super::*;
 
@@ -531,6 +569,63 @@ mod tests {
             assert_eq!(output.tensor.to_f32()[0], grey as f32);
         }
         assert_eq!(requests.load(Ordering::SeqCst), 20);
+    }
+
+    /// A backend that failed for good.
+    #[derive(Debug)]
+    struct Gone {
+        pool: MockBackend,
+        reason: ErrorKind,
+    }
+
+    backend_api::pooled!(Gone, |backend| Some(api_error(backend.reason)));
+
+    impl Gone {
+        fn new() -> Self {
+            Self {
+                pool: MockBackend::builder().build().unwrap(),
+                reason: ErrorKind::EngineUnavailable,
+            }
+        }
+    }
+
+    fn api_error(kind: ErrorKind) -> backend_api::Error {
+        backend_api::Error::new(kind, "planned")
+    }
+
+    #[test]
+    fn errors_of_all_images_end_the_work_and_errors_of_one_do_not() {
+        let (gone, here) = (Gone::new(), || Decoder::Here);
+        let lives = MockBackend::builder().build().unwrap();
+        let of_run = |kind| {
+            Ok(ImageOutputs {
+                digests: InputDigests::default(),
+                prepare: Duration::ZERO,
+                note: None,
+                runs: vec![Err(Arc::new(api_error(kind)))],
+            })
+        };
+        let of_decoder = |kind| Err(ImageError::Decoder(api_error(kind)));
+        for (kind, is_of_all) in [
+            (ErrorKind::EngineUnavailable, true),
+            // The last request to servers that are gone.
+            (ErrorKind::DeadlineExceeded, true),
+            (ErrorKind::ResourceExhausted, true),
+            // The image was in the engine, whose end later images found.
+            (ErrorKind::EngineCrashed, false),
+            (ErrorKind::InferenceFailed, false),
+            (ErrorKind::OutputMismatch, false),
+        ] {
+            let result = of_run(kind);
+            assert_eq!(failure_with(&gone, &result, here).is_some(), is_of_all);
+            assert!(failure_with(&lives, &result, here).is_none());
+            let result = of_decoder(kind);
+            let dead = || Decoder::Backend(Arc::new(Gone::new()));
+            let failure = failure_with(&lives, &result, dead);
+            assert_eq!(failure.is_some(), is_of_all);
+            assert!(failure_with(&gone, &result, here).is_none());
+        }
+        assert!(failure_with(&gone, &Err(ImageError::Panicked), here).is_none());
     }
 
     #[test]

@@ -13,8 +13,13 @@ use crate::config::Isolation;
 #[derive(Debug)]
 pub struct Isolated {
     pool: SlotPool,
+    #[cfg(target_os = "linux")]
+    shared: std::sync::Arc<linux::Shared>,
 }
 
+#[cfg(target_os = "linux")]
+backend_api::pooled!(Isolated, |backend| backend.shared.failure());
+#[cfg(not(target_os = "linux"))]
 backend_api::pooled!(Isolated);
 
 impl Isolated {
@@ -31,8 +36,12 @@ impl Isolated {
     /// - [`ErrorKind::InvalidConfig`] on systems other than Linux, and for a `config` that cannot be serialized.
     pub fn open(config: &impl Serialize, isolation: &Isolation) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config, isolation)?;
+        #[cfg(target_os = "linux")]
+        let shared = engines[0].request.shared();
         Ok(Self {
             pool: SlotPool::new(info, engines)?,
+            #[cfg(target_os = "linux")]
+            shared,
         })
     }
 
@@ -81,8 +90,9 @@ impl Engine for IsolatedEngine {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::VecDeque;
+    use std::error::Error as _;
     use std::sync::atomic::Ordering;
-    use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+    use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
     use std::time::Instant;
 
     use backend_api::{BackendInfo, Error, ErrorKind, InferOutput, Tensor};
@@ -90,7 +100,7 @@ mod linux {
     use super::IsolatedEngine;
     use crate::channel::Channel;
     use crate::config::Isolation;
-    use crate::process::{Opened, Process};
+    use crate::process::{Death, Opened, Process};
 
     pub fn parts(
         config: serde_json::Value,
@@ -104,6 +114,7 @@ mod linux {
             names: extra_names(&info),
             info: info.clone(),
             state: Mutex::new(State::new(opened)),
+            end: OnceLock::new(),
         });
         let engine = |slot| IsolatedEngine {
             request: Request {
@@ -123,13 +134,16 @@ mod linux {
 
     /// The child that all requests share.
     #[derive(Debug)]
-    struct Shared {
+    pub struct Shared {
         isolation: Isolation,
         config: serde_json::Value,
         /// The description that every child must have.
         info: BackendInfo,
         names: Vec<String>,
         state: Mutex<State>,
+        /// Set under the lock of the state when no other child is started. It is read without the lock, which is held
+        /// while an engine opens.
+        end: OnceLock<End>,
     }
 
     #[derive(Debug)]
@@ -139,8 +153,88 @@ mod linux {
         channels: Vec<Option<Channel>>,
         /// The moments of the last restarts.
         restarts: VecDeque<Instant>,
-        /// Set when there are too many.
-        is_over: bool,
+    }
+
+    /// The reason why no other child is started.
+    #[derive(Debug)]
+    struct End {
+        text: String,
+        /// The last event.
+        cause: String,
+        hint: String,
+    }
+
+    impl End {
+        /// `death` is the end of the last child that had the engine open, and `failed` the error of the last start after
+        /// it.
+        fn new(
+            isolation: &Isolation,
+            info: &BackendInfo,
+            death: Option<&Death>,
+            failed: Option<&Error>,
+        ) -> Self {
+            let Isolation {
+                work,
+                restarts,
+                restart_window,
+                memory,
+                cpu_time,
+                ..
+            } = *isolation;
+            let message = format!(
+                "{} is not started again: it was restarted {restarts} time{} within {restart_window:?}",
+                work.name(),
+                if restarts == 1 { "" } else { "s" }
+            );
+            let mut error = Error::new(ErrorKind::EngineUnavailable, message);
+            if !info.engine.is_empty() {
+                let engine = format!("{} {}", info.engine, info.engine_version);
+                error = error.with_context("engine", engine.trim_end());
+            }
+            if let Some(model) = &info.model {
+                error = error.with_context("model", model.display());
+            }
+            let died = death.map(Death::to_error);
+            let cause = match (&died, failed) {
+                (Some(died), Some(failed)) => {
+                    error = error.with_context("before", died);
+                    with_causes(failed)
+                }
+                (Some(last), None) | (None, Some(last)) => with_causes(last),
+                (None, None) => "its state is unknown".to_owned(),
+            };
+            let is_late = death.is_some_and(|death| death.is_late);
+            let limits = [
+                memory.map(|_| "`Isolation::memory`"),
+                cpu_time.map(|_| "`Isolation::cpu_time`"),
+                is_late.then_some("`Isolation::timeout`"),
+            ];
+            let limits: Vec<&str> = limits.into_iter().flatten().collect();
+            let hint = match failed.and_then(Error::hint) {
+                Some(hint) => hint.to_owned(),
+                None if limits.is_empty() => work.remedy().to_owned(),
+                None => format!("{}, or raise {}", work.remedy(), limits.join(" or ")),
+            };
+            Self {
+                text: error.to_string(),
+                cause,
+                hint,
+            }
+        }
+
+        fn to_error(&self) -> Error {
+            Error::new(ErrorKind::EngineUnavailable, &self.text)
+                .with_source(self.cause.clone())
+                .with_hint(&self.hint)
+        }
+    }
+
+    /// Returns the text of an error and of its causes.
+    fn with_causes(error: &Error) -> String {
+        let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+        let causes = causes.map(ToString::to_string);
+        let all: Vec<String> = std::iter::once(error.to_string()).chain(causes).collect();
+        all.join(": ")
     }
 
     impl State {
@@ -149,7 +243,6 @@ mod linux {
                 process: Arc::new(opened.process),
                 channels: opened.channels.into_iter().map(Some).collect(),
                 restarts: VecDeque::new(),
-                is_over: false,
             }
         }
     }
@@ -164,6 +257,11 @@ mod linux {
     }
 
     impl Request {
+        /// Returns the child that all requests share.
+        pub fn shared(&self) -> Arc<Shared> {
+            Arc::clone(&self.shared)
+        }
+
         pub fn infer(&mut self, input: &Tensor) -> Result<InferOutput, Error> {
             // A child that died while it had no request costs none.
             let open = self.open.take().filter(|(process, _)| process.is_running());
@@ -210,9 +308,13 @@ mod linux {
             }
         }
 
+        /// Starts another child in the place of the dead one. A start that fails costs no request, because the next start
+        /// follows at once.
         fn restart(&self, state: &mut State) -> Result<(), Error> {
+            if let Some(end) = self.end.get() {
+                return Err(end.to_error());
+            }
             let Isolation {
-                work,
                 restarts,
                 restart_window,
                 ..
@@ -221,36 +323,44 @@ mod linux {
             state
                 .restarts
                 .retain(|moment| now.duration_since(*moment) < restart_window);
-            state.is_over |= state.restarts.len() >= restarts;
-            if state.is_over {
-                let message = format!(
-                    "{} is not started again: it was restarted {restarts} times within {restart_window:?}",
-                    work.name()
-                );
-                let hint = format!("{}; do not use it", work.suspects());
-                let error = Error::new(ErrorKind::EngineCrashed, message).with_hint(hint);
-                return Err(match state.process.last_error() {
-                    Some(last) => error.with_source(last),
-                    None => error,
-                });
+            let mut failed = None;
+            // The window stays, so that starts that take long are limited too.
+            while state.restarts.len() < restarts {
+                state.restarts.push_back(Instant::now());
+                match self.open_again() {
+                    Ok(opened) => {
+                        state.process = Arc::new(opened.process);
+                        state.channels = opened.channels.into_iter().map(Some).collect();
+                        return Ok(());
+                    }
+                    Err(error) => failed = Some(error),
+                }
             }
-            state.restarts.push_back(now);
+            let death = state.process.death();
+            let end = || End::new(&self.isolation, &self.info, death.as_ref(), failed.as_ref());
+            Err(self.end.get_or_init(end).to_error())
+        }
+
+        fn open_again(&self) -> Result<Opened, Error> {
             let opened = Process::open(&self.isolation, &self.config)?;
             let (new, old) = (&opened.info, &self.info);
             let is_same = new.slots == old.slots
                 && new.input == old.input
                 && new.output == old.output
                 && new.extra_outputs == old.extra_outputs;
-            if !is_same {
-                return Err(Error::new(
-                    ErrorKind::EngineCrashed,
-                    "the restarted engine has other inputs or outputs than before",
-                )
-                .with_hint("do not change the model while it is used"));
+            if is_same {
+                return Ok(opened);
             }
-            state.process = Arc::new(opened.process);
-            state.channels = opened.channels.into_iter().map(Some).collect();
-            Ok(())
+            Err(Error::new(
+                ErrorKind::EngineCrashed,
+                "the restarted engine has other inputs or outputs than before",
+            )
+            .with_hint("do not change the model while it is used"))
+        }
+
+        /// Returns the reason why all requests fail from now on, if no other child is started.
+        pub fn failure(&self) -> Option<Error> {
+            self.end.get().map(End::to_error)
         }
 
         fn lock(&self) -> MutexGuard<'_, State> {

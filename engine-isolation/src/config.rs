@@ -39,6 +39,17 @@ impl Work {
             Self::Decoder => "the image or the decoder is faulty",
         }
     }
+
+    /// Returns the next step after the child died too often.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) const fn remedy(self) -> &'static str {
+        match self {
+            Self::Engine => {
+                "use another model or engine, or leave out the inputs whose errors say that they ended the process"
+            }
+            Self::Decoder => "leave out the images whose errors say that they ended the process",
+        }
+    }
 }
 
 /// The child process: its program, its limits, and the files that it may read.
@@ -68,8 +79,9 @@ pub struct Isolation {
     /// The number of requests that are sent to the child while all of the engine's run, so that the engine need not wait
     /// for the next tensor. They are part of [`BackendInfo::slots`](backend_api::BackendInfo::slots). Default: 1.
     pub spare_requests: usize,
-    /// The number of times that a dead child is replaced within [`restart_window`](Self::restart_window). When it is
-    /// exceeded, every later request fails. Default: 5.
+    /// The number of times that a dead child is replaced within [`restart_window`](Self::restart_window). Starts that
+    /// fail count too. When it is exceeded, every later request fails, and
+    /// [`failure`](backend_api::InferBackend::failure) gives the reason. Default: 5.
     pub restarts: usize,
     /// Default: one minute.
     pub restart_window: Duration,

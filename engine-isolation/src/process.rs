@@ -47,12 +47,14 @@ struct Life {
 
 /// The end of a child, for the errors of all requests that it had.
 #[derive(Debug, Clone)]
-struct Death {
+pub struct Death {
     work: Work,
     message: String,
     stderr: String,
     /// The user may have limited the memory too much.
     memory: Option<u64>,
+    /// True if the child was killed because an answer took too long.
+    pub is_late: bool,
 }
 
 /// An engine that a child has opened.
@@ -97,13 +99,15 @@ impl Process {
             }),
             Err(Trouble::Refused(error)) => Err(error),
             Err(Trouble::Fault(fault)) => {
-                let mut error = process.end(&fault);
-                if matches!(fault, Fault::Late(_)) {
-                    error = error.with_hint(format!(
-                        "{}; if it only needs more time, raise `Isolation::open_timeout`",
-                        isolation.work.suspects()
-                    ));
-                }
+                let suspects = isolation.work.suspects();
+                let hint = match (&fault, isolation.memory) {
+                    (Fault::Late(_), _) => format!(
+                        "{suspects}; if it only needs more time, raise `Isolation::open_timeout`"
+                    ),
+                    (_, Some(bytes)) => memory_hint(suspects, bytes),
+                    (_, None) => suspects.to_owned(),
+                };
+                let error = process.end(&fault).with_hint(hint);
                 Err(error.with_context("while", "opening the model"))
             }
         }
@@ -179,7 +183,7 @@ impl Process {
             Ok(None) => true,
             Ok(Some(status)) => {
                 let message = ended(status);
-                life.death = Some(self.death(&message));
+                life.death = Some(self.describe_death(&message, false));
                 false
             }
             Err(_) => false,
@@ -205,24 +209,24 @@ impl Process {
             (None, Fault::Invalid(reason)) => format!("sent {reason} and was killed"),
         };
         kill(&mut life.child);
-        let death = self.death(&message);
+        let death = self.describe_death(&message, matches!(fault, Fault::Late(_)));
         let error = death.to_error();
         life.death = Some(death);
         error
     }
 
-    /// Returns the error of a request for which no new child is started.
-    pub fn last_error(&self) -> Option<Error> {
-        self.lock().death.as_ref().map(Death::to_error)
+    /// Returns the end of a child that has been waited for.
+    pub fn death(&self) -> Option<Death> {
+        self.lock().death.clone()
     }
 
-    /// Describes the end of the child.
-    fn death(&self, message: &str) -> Death {
+    fn describe_death(&self, message: &str, is_late: bool) -> Death {
         Death {
             work: self.work,
             message: format!("{} {message}", self.work.name()),
             stderr: self.stderr.text(),
             memory: self.memory,
+            is_late,
         }
     }
 
@@ -246,19 +250,22 @@ enum Trouble {
 }
 
 impl Death {
-    fn to_error(&self) -> Error {
+    /// Returns the error of a request that the child had.
+    pub fn to_error(&self) -> Error {
         let mut error = Error::new(ErrorKind::EngineCrashed, &self.message);
         if !self.stderr.is_empty() {
             error = error.with_context("stderr", &self.stderr);
         }
         let suspects = self.work.suspects();
         error.with_hint(match self.memory {
-            Some(bytes) => format!(
-                "{suspects}, or it needs more than the {bytes} bytes of `Isolation::memory`"
-            ),
+            Some(bytes) => memory_hint(suspects, bytes),
             None => format!("{suspects}; other requests are not affected"),
         })
     }
+}
+
+fn memory_hint(suspects: &str, bytes: u64) -> String {
+    format!("{suspects}, or it needs more than the {bytes} bytes of `Isolation::memory`")
 }
 
 /// Checks that memory files of `bytes` may be made: the kernel ends a process that exceeds its limit.

@@ -37,6 +37,8 @@ mod inputs;
 mod installs;
 mod interrupts;
 #[cfg(target_os = "linux")]
+mod isolated_failures;
+#[cfg(target_os = "linux")]
 mod isolation;
 mod leftovers;
 #[cfg(unix)]
@@ -114,6 +116,8 @@ fn main() {
     trials.extend(interrupts::trials(&engines));
     #[cfg(target_os = "linux")]
     trials.extend(isolation::trials(&engines, &set_up));
+    #[cfg(target_os = "linux")]
+    trials.extend(isolated_failures::trials(&engines));
     #[cfg(unix)]
     trials.extend(leftovers::trials());
     #[cfg(unix)]

@@ -458,7 +458,7 @@ fn token_of_a_variable() -> Result<(), Failed> {
 fn refused_token() -> Result<(), Failed> {
     let refused = Guarded::new()?.by_variable("wrong-t0ken")?;
     expect_code(&refused, 2)?;
-    let said = "denies access: `Bearer [token]`";
+    let said = "denies access with the token in the variable FLEET_TOKEN: `Bearer [token]`";
     ensure(refused.stderr.contains(said), refused)
 }
 

@@ -1,4 +1,4 @@
-//! Servers that are gone for good, and the flags of tokens.
+//! Servers that are gone for good, tokens that expire, and the flags of tokens.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,10 +16,12 @@ use super::{classify, small_images};
 use crate::remote::{classes, model, options, remote};
 
 pub fn trials() -> Vec<Trial> {
-    let all: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let all: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("servers_that_are_gone_end_the_run", rows),
         ("servers_that_are_gone_leave_no_part", part),
         ("servers_that_are_gone_leave_no_verdict", verdict),
+        ("a_token_that_is_replaced_costs_no_image", replaced_token),
+        ("an_expired_token_leaves_no_part", expired_token),
         ("errors_name_the_flag_of_the_token", tokens),
     ];
     let all = all.into_iter();
@@ -185,6 +187,80 @@ fn verdict() -> Result<(), Failed> {
     )
 }
 
+/// Runs the shard of 200 images on a server that gets another token after 20 of them. `renews`: the file gets it, too.
+fn with_expiring_token(renews: bool) -> Result<(Run, tempfile::TempDir), Failed> {
+    let (directory, a, b) = small_images()?;
+    let list = directory.path().join("list.txt");
+    let lines = format!("{}\n{}\n", a.display(), b.display());
+    fs::write(&list, lines.repeat(100))?;
+    // The file is replaced as a whole, as Kubernetes does.
+    let file = directory.path().join("token");
+    let write = |token: &str| {
+        let next = directory.path().join("next");
+        fs::write(&next, token)?;
+        fs::rename(next, &file)
+    };
+    write("f1rst")?;
+    let mut options = options()?.behavior(|_| {
+        thread::sleep(Duration::from_millis(5));
+        Act::Run
+    });
+    options.token = Some("f1rst".to_owned());
+    let server = TestServer::start(options);
+    let mut command = remote(&server.url());
+    command.args(["--format", "json", "--scores", "softmax", "--timeout", "2"]);
+    command.arg("--token-file").arg(&file);
+    command.arg("--preprocess").arg(model());
+    command.args(["--shard", "0/1", "--out-dir"]);
+    command.arg(directory.path().join("parts"));
+    command.arg("--input-list").arg(&list);
+    let done = thread::scope(|scope| {
+        let running = scope.spawn(|| run(&mut command));
+        let start = Instant::now();
+        while server.inferences() <= 20 && start.elapsed() < Duration::from_mins(1) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        server.expect_token("s3cond");
+        if renews {
+            write("s3cond")?;
+        }
+        running.join().map_err(|_| Failed::from("the run panicked"))
+    })?;
+    let text = format!("{}{}", done.stdout, done.stderr);
+    ensure(!text.contains("f1rst") && !text.contains("s3cond"), &done)?;
+    Ok((done, directory))
+}
+
+fn replaced_token() -> Result<(), Failed> {
+    let (done, directory) = with_expiring_token(true)?;
+    expect_code(&done, 0)?;
+    let manifest = directory
+        .path()
+        .join("parts/part-00000-of-00001.manifest.json");
+    let manifest = fs::read_to_string(manifest)?;
+    ensure(manifest.contains("\"failed\": 0"), manifest)
+}
+
+fn expired_token() -> Result<(), Failed> {
+    let (done, directory) = with_expiring_token(false)?;
+    expect_code(&done, 2)?;
+    let file = directory.path().join("token");
+    let words = format!(
+        "denies access with the token in the file {}: ",
+        file.display()
+    );
+    let is_whole =
+        done.stderr.contains("the engine failed for good") && done.stderr.contains(&words);
+    ensure(is_whole, &done)?;
+    let hint =
+        "hint: check that the token of --token-file is valid for this server and has not expired; ";
+    ensure(done.stderr.contains(hint), &done)?;
+    ensure(!done.stderr.contains(".ppm"), &done)?;
+    let left: Vec<_> = fs::read_dir(directory.path().join("parts"))?.collect::<Result<_, _>>()?;
+    let is_job = left.iter().all(|entry| entry.file_name() == "job.json");
+    ensure(is_job, left)
+}
+
 fn tokens() -> Result<(), Failed> {
     let mut guarded = options()?;
     guarded.token = Some("right".to_owned());
@@ -218,10 +294,9 @@ fn tokens() -> Result<(), Failed> {
     let empty = hint("", &by_file)?;
     ensure(empty.ends_with("into the file of --token-file"), empty)?;
     let wrong = hint("wrong", &by_variable)?;
-    ensure(
-        wrong.starts_with("check that the token of --token-env is valid"),
-        wrong,
-    )?;
+    let is_whole = wrong.starts_with("check that the token of --token-env is valid")
+        && wrong.ends_with("cannot change: give a token that expires by --token-file");
+    ensure(is_whole, wrong)?;
     let wrong = hint("wrong", &by_file)?;
     ensure(
         wrong.starts_with("check that the token of --token-file is valid"),

@@ -17,7 +17,7 @@ pub const IMAGES: usize = 10;
 pub const BROKEN: usize = 4;
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let with_engines: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let with_engines: [(&str, fn() -> Result<(), Failed>); 14] = [
         (
             "shards::merged_json_is_the_json_of_one_process",
             merged_json,
@@ -48,6 +48,10 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             undecided_scores,
         ),
         ("shards::merged_rows_replace_no_part", merge_into_a_part),
+        (
+            "shards::formats_without_rows_are_refused",
+            formats_without_rows,
+        ),
         ("shards::a_directory_without_parts_is_refused", no_parts),
     ];
     let mut trials: Vec<Trial> = with_engines
@@ -542,6 +546,23 @@ fn parquet_classes(([_, merged], json): &Parquet) -> Result<(), Failed> {
             let class = format!("class_id: {}, label: null, score: ", class["class_id"]);
             ensure(top.contains(&class), (&top, class))?;
         }
+    }
+    Ok(())
+}
+
+fn formats_without_rows() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let formats = if cfg!(feature = "parquet") {
+        "`--format json`, `--format csv` or `--format parquet`"
+    } else {
+        "`--format json` or `--format csv`"
+    };
+    for format in ["text", "npz"] {
+        let result = images.shard(&["--format", format], "0/1");
+        expect_code(&result, 2)?;
+        let words =
+            format!("error: shards cannot write `--format {format}`\nhint: pass {formats}\n");
+        ensure(result.stderr.contains(&words), result)?;
     }
     Ok(())
 }

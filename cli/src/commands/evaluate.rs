@@ -350,9 +350,8 @@ fn evaluate(
     let mut done = 0;
     messages.start_progress(count);
     while let Some(image) = block_on(running.next()) {
-        if !image.failures.is_empty() {
-            session.check_engines(session::NO_VERDICT)?;
-        }
+        let problems = image.failures.iter().map(|failure| &failure.problem);
+        session.check_engines(problems, session::NO_VERDICT)?;
         session::image_done(&image, name, messages);
         let accumulator = running.accumulator();
         for rows in &mut rows {

@@ -185,8 +185,9 @@ fn answers(
                 failures.collect()
             }
         };
+        let problems = failures.iter().map(|(_, problem)| *problem);
+        session.check_engines(problems, session::SHARD_AGAIN)?;
         if !failures.is_empty() {
-            session.check_engines(session::SHARD_AGAIN)?;
             failed += 1;
         }
         for (what, problem) in failures {

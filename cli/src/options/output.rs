@@ -54,7 +54,12 @@ impl OutputArgs {
             Some(other @ (Format::Text | Format::Npz)) if is_shard => {
                 let name = other.to_possible_value().expect("it has a name");
                 let error = format!("shards cannot write `--format {}`", name.get_name());
-                Err(Hinted::new(error, "pass `--format json` or `--format csv`").into())
+                let hint = if cfg!(feature = "parquet") {
+                    "pass `--format json`, `--format csv` or `--format parquet`"
+                } else {
+                    "pass `--format json` or `--format csv`"
+                };
+                Err(Hinted::new(error, hint).into())
             }
             None if is_stream => Ok(Format::Json),
             Some(other) if is_stream && other != Format::Json => {

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backend_api::{BlockingInfer as _, Error, ErrorKind, InferBackend as _, InferRequest};
@@ -13,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::engine::{self, Config, Misdeed, PAUSE, SLOTS, assert_doubled, isolation};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&'static str, fn() -> Result<(), Failed>); 17] = [
+    let tests: [(&'static str, fn() -> Result<(), Failed>); 21] = [
         ("a_signal_is_named_and_the_next_request_is_answered", signal),
         ("stderr_is_quoted_without_control_characters", stderr),
         ("an_exit_code_is_named", exit_code),
@@ -30,7 +32,14 @@ pub fn trials() -> Vec<Trial> {
             in_flight,
         ),
         ("a_child_killed_between_requests_costs_none", between),
-        ("too_many_restarts_are_an_error_at_once", restarts),
+        ("too_many_restarts_end_the_backend", restarts),
+        ("no_restart_may_be_allowed", no_restart),
+        ("the_end_names_the_limits_that_may_be_too_low", limits),
+        ("a_start_that_fails_costs_no_request", failed_start),
+        (
+            "an_engine_that_cannot_be_opened_again_ends_the_backend",
+            not_opened_again,
+        ),
         ("the_engines_error_while_opening_is_kept", open_error),
         ("a_panic_while_opening_is_an_error", open_panic),
         ("an_abort_while_opening_is_an_error", open_abort),
@@ -199,6 +208,23 @@ fn between() -> Result<(), Failed> {
     Ok(())
 }
 
+/// Checks that all requests fail, and returns the error, which is that of the backend.
+fn ended(backend: &Isolated) -> Result<Error, Failed> {
+    for n in 0..10 {
+        let error = backend.infer_blocking(doubling_input(n)).unwrap_err();
+        ensure(error.kind() == ErrorKind::EngineUnavailable, &error)?;
+        let failure = backend.failure().ok_or("no failure")?;
+        ensure(format!("{error:?}") == format!("{failure:?}"), error)?;
+    }
+    backend.failure().ok_or_else(|| "no failure".into())
+}
+
+/// Returns the error with its cause.
+fn whole(error: &Error) -> String {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    format!("{error}: {}", cause.unwrap_or_default())
+}
+
 fn restarts() -> Result<(), Failed> {
     let backend = bad(|isolation| {
         isolation.restarts = 2;
@@ -206,15 +232,83 @@ fn restarts() -> Result<(), Failed> {
     })?;
     for _ in 0..3 {
         crash(&backend, Misdeed::Exit)?;
+        // Another request would start the next child.
+        ensure(backend.failure().is_none(), "it is only dead")?;
     }
-    for n in 0..10 {
-        let error = backend.infer_blocking(doubling_input(n)).unwrap_err();
-        ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
-        let text = format!("{error}: {:?}", std::error::Error::source(&error));
-        let words = "is not started again: it was restarted 2 times within 3600s";
-        ensure(text.contains(words) && text.contains("exit code 3"), text)?;
-    }
-    Ok(())
+    let error = ended(&backend)?;
+    let text = "the process of the engine is not started again: it was restarted 2 times within 3600s: \
+                the process of the engine ended with exit code 3";
+    ensure(whole(&error) == text, &error)?;
+    let hint = "use another model or engine, or leave out the inputs whose errors say that they ended the process";
+    ensure(error.hint() == Some(hint), error)
+}
+
+fn no_restart() -> Result<(), Failed> {
+    let backend = bad(|isolation| isolation.restarts = 0)?;
+    assert_doubled(&backend, 1);
+    crash(&backend, Misdeed::Exit)?;
+    let error = ended(&backend)?;
+    ensure(
+        whole(&error).contains("restarted 0 times within 60s"),
+        error,
+    )
+}
+
+fn limits() -> Result<(), Failed> {
+    let backend = bad(|isolation| {
+        isolation.restarts = 0;
+        isolation.memory = Some(2 << 30);
+        isolation.timeout = Duration::from_millis(200);
+    })?;
+    crash(&backend, Misdeed::Hang)?;
+    let error = ended(&backend)?;
+    let hint = error.hint().unwrap_or_default();
+    let words = ", or raise `Isolation::memory` or `Isolation::timeout`";
+    ensure(hint.ends_with(words), hint)?;
+    let backend = bad(|isolation| {
+        isolation.restarts = 0;
+        isolation.cpu_time = Some(Duration::from_secs(100));
+    })?;
+    crash(&backend, Misdeed::Exit)?;
+    let error = ended(&backend)?;
+    let hint = error.hint().unwrap_or_default();
+    ensure(hint.ends_with(", or raise `Isolation::cpu_time`"), hint)
+}
+
+/// A backend whose starts after the first one fail, `failures` times.
+fn may_fail_to_open(restarts: usize, failures: usize) -> Result<Isolated, Error> {
+    let mut isolation = isolation();
+    isolation.restarts = restarts;
+    let plain = Arc::clone(&isolation.command);
+    let starts = AtomicUsize::new(0);
+    isolation.command = Arc::new(move || {
+        let mut command = plain()?;
+        if (1..=failures).contains(&starts.fetch_add(1, Ordering::SeqCst)) {
+            command.env(engine::FAILS, "1");
+        }
+        Ok(command)
+    });
+    Isolated::open(&Config::MayFailToOpen, &isolation)
+}
+
+fn failed_start() -> Result<(), Failed> {
+    let backend = may_fail_to_open(3, 2)?;
+    crash(&backend, Misdeed::Exit)?;
+    assert_doubled(&backend, 1);
+    ensure(backend.failure().is_none(), "it works")?;
+    // The starts that failed are counted.
+    crash(&backend, Misdeed::Exit)?;
+    ended(&backend).map(drop)
+}
+
+fn not_opened_again() -> Result<(), Failed> {
+    let backend = may_fail_to_open(3, usize::MAX)?;
+    crash(&backend, Misdeed::Exit)?;
+    let error = ended(&backend)?;
+    let text = "the process of the engine is not started again: it was restarted 3 times within 60s \
+                (before: the process of the engine ended with exit code 3): planned failure (model: a.onnx)";
+    ensure(whole(&error) == text, &error)?;
+    ensure(error.hint() == Some("planned hint"), error)
 }
 
 fn opened(config: Config, change: impl FnOnce(&mut Isolation)) -> Result<Error, Failed> {

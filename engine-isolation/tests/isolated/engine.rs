@@ -20,6 +20,8 @@ pub enum Config {
     /// Does the [`Misdeed`] that the first number of the input names.
     Bad,
     FailsToOpen,
+    /// As [`Bad`](Self::Bad), but fails to open if the variable [`FAILS`] is set.
+    MayFailToOpen,
     PanicsWhileOpening,
     AbortsWhileOpening,
     HangsWhileOpening,
@@ -28,6 +30,9 @@ pub enum Config {
     /// Answers each request with the result of the attempts in [`crate::confinement`].
     Tries,
 }
+
+/// The variable of a child that fails to open.
+pub const FAILS: &str = "ENGINE_ISOLATION_TEST_FAILS";
 
 /// A fault of the engine instead of an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,6 +135,12 @@ fn answer(input: &Tensor) -> Result<Tensor, Error> {
     }
 }
 
+fn planned() -> Error {
+    Error::new(ErrorKind::ModelInvalid, "planned failure")
+        .with_context("model", "a.onnx")
+        .with_hint("planned hint")
+}
+
 /// Opens the engine in the child.
 pub fn open(config: Config) -> Result<Box<dyn InferBackend>, Error> {
     let outputs = match config {
@@ -140,11 +151,9 @@ pub fn open(config: Config) -> Result<Box<dyn InferBackend>, Error> {
     let mock = match config {
         Config::Good => mock.respond(|_, input| double(input)),
         Config::Bad => mock.respond(|_, input| answer(input)),
-        Config::FailsToOpen => {
-            return Err(Error::new(ErrorKind::ModelInvalid, "planned failure")
-                .with_context("model", "a.onnx")
-                .with_hint("planned hint"));
-        }
+        Config::FailsToOpen => return Err(planned()),
+        Config::MayFailToOpen if std::env::var_os(FAILS).is_some() => return Err(planned()),
+        Config::MayFailToOpen => mock.respond(|_, input| answer(input)),
         Config::PanicsWhileOpening => panic!("planned panic"),
         Config::AbortsWhileOpening => std::process::abort(),
         Config::HangsWhileOpening => {

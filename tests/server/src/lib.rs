@@ -79,7 +79,7 @@ pub struct Options {
     pub typed: bool,
     /// The most bytes of a request's tensor, as of servers with a limit on messages.
     pub limit: usize,
-    /// The token that requests must have.
+    /// The token that requests must have at first.
     pub token: Option<String>,
     /// The certificates, for TLS.
     pub certificates: Option<Certificates>,
@@ -171,6 +171,8 @@ pub struct TestServer {
     inferences: Arc<AtomicU64>,
     /// The tokens that requests had.
     tokens: Arc<Mutex<Vec<String>>>,
+    /// The token that requests must have.
+    expected: Arc<Mutex<Option<String>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -208,7 +210,13 @@ impl TestServer {
             let tls = ServerTlsConfig::new().identity(identity);
             builder = builder.tls_config(tls).expect("certificates");
         }
-        let service = service::Service::new(options, Arc::clone(&inferences), Arc::clone(&tokens));
+        let expected = Arc::new(Mutex::new(options.token.clone()));
+        let service = service::Service::new(
+            options,
+            Arc::clone(&inferences),
+            Arc::clone(&tokens),
+            Arc::clone(&expected),
+        );
         let service = GrpcInferenceServiceServer::new(service)
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
@@ -226,6 +234,7 @@ impl TestServer {
             is_tls,
             inferences,
             tokens,
+            expected,
             stop: Some(stop),
             thread: Some(thread),
         }
@@ -254,6 +263,15 @@ impl TestServer {
     /// Never.
     pub fn tokens(&self) -> Vec<String> {
         self.tokens.lock().expect("no panic under it").clone()
+    }
+
+    /// Replaces the token that requests must have, as a server does whose tokens expire.
+    ///
+    /// # Panics
+    ///
+    /// Never.
+    pub fn expect_token(&self, token: &str) {
+        *self.expected.lock().expect("no panic under it") = Some(token.to_owned());
     }
 
     /// Ends the server as `kill -9` would: without an answer to what is in flight.

@@ -24,6 +24,7 @@ pub(crate) struct Service {
     options: Options,
     inferences: Arc<AtomicU64>,
     tokens: Arc<Mutex<Vec<String>>>,
+    expected: Arc<Mutex<Option<String>>>,
 }
 
 impl Service {
@@ -31,11 +32,13 @@ impl Service {
         options: Options,
         inferences: Arc<AtomicU64>,
         tokens: Arc<Mutex<Vec<String>>>,
+        expected: Arc<Mutex<Option<String>>>,
     ) -> Self {
         Self {
             options,
             inferences,
             tokens,
+            expected,
         }
     }
 
@@ -50,7 +53,7 @@ impl Service {
                 .expect("no panic under it")
                 .push(given.to_owned());
         }
-        match &self.options.token {
+        match &*self.expected.lock().expect("no panic under it") {
             Some(token) if given != format!("Bearer {token}") => {
                 Err(Status::unauthenticated(format!("`{given}` is not welcome")))
             }

@@ -108,9 +108,8 @@ fn compare(
     let mut done = 0;
     messages.start_progress(count);
     while let Some(image) = block_on(running.next())? {
-        if !image.failures.is_empty() {
-            session.check_engines(session::NO_VERDICT)?;
-        }
+        let problems = image.failures.iter().map(|failure| &failure.problem);
+        session.check_engines(problems, session::NO_VERDICT)?;
         session::image_done(&image, |run| Some(&names[run]), messages);
         done += 1;
     }
