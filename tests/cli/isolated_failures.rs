@@ -9,7 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::classify;
-use crate::isolation::{errors, levels, one_by_one, several};
+use crate::isolation::{self, errors, levels};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
     let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
@@ -33,6 +33,21 @@ fn images(directory: &Path) -> Result<Vec<PathBuf>, Failed> {
     all.extend([0; CRASHES]);
     all.extend([20, 30]);
     levels(directory, &all)
+}
+
+/// One thread prepares the images, so that they reach the engine in their order.
+const IN_ORDER: [&str; 2] = ["--jobs", "1"];
+
+fn one_by_one(backend: &str, model: &str, images: &[PathBuf]) -> Command {
+    let mut command = isolation::one_by_one(backend, model, images);
+    command.args(IN_ORDER);
+    command
+}
+
+fn several(command: &str, runs: &[&str], model: &str, images: &[PathBuf]) -> Command {
+    let mut command = isolation::several(command, runs, model, images);
+    command.args(IN_ORDER);
+    command
 }
 
 fn list(directory: &Path, images: &[PathBuf]) -> Result<PathBuf, Failed> {
@@ -102,7 +117,9 @@ fn stream() -> Result<(), Failed> {
     let mut command = classify();
     command
         .args(["--backend", "onnx", "--requests", "1", "--color", "rgb"])
-        .args(["--scores", "raw", "--stream", "--isolate", "-m"])
+        .args(["--scores", "raw", "--stream", "--isolate"])
+        .args(IN_ORDER)
+        .arg("-m")
         .arg(small_model("divides.onnx"));
     let result = run(command.stdin(fs::File::open(list)?));
     expect_code(&result, 2)?;
