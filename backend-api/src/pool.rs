@@ -436,7 +436,7 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
 }
 
 /// Returns the message of a panic from the payload that [`catch_unwind`](std::panic::catch_unwind) or a thread's
-/// `join` gives; `no message` if it is no text.
+/// `join` gives; `no message` if it is not text.
 pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     payload
         .downcast_ref::<&str>()

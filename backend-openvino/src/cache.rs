@@ -5,8 +5,8 @@
 //! a separate directory: it is made under a temporary name, with the checksums of its files, and gets its name
 //! when it is complete. A directory whose files do not match the checksums is deleted and made again.
 //!
-//! The cache directory may contain other files: this crate removes only entries that it has made, which its
-//! name, its owner, its marker and the names of all of its files have to show.
+//! The cache directory may contain other files: this crate removes only its own entries. The name of an entry, its
+//! owner, its marker and the names of all of its files must show that this crate made it.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ use blake3::Hasher;
 use tempfile::TempDir;
 
 const MANIFEST: &str = "blake3";
-/// The file that is in every directory from the beginning.
+/// The marker, which is the first file in every directory.
 const MARKER: &str = "classify-cache";
 const MARKED: &str =
     "A compiled model of classify. Whoever removes the folder has it made again.\n";
@@ -54,7 +54,7 @@ pub(crate) struct Entry {
     path: PathBuf,
     /// The directory in which it is made, if it is not there yet.
     new: Option<TempDir>,
-    /// There was an entry that was not the written one.
+    /// True if there was an entry with other files than the written ones.
     damaged: bool,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum CacheOutcome {
     Loaded,
     /// The compiled model is in the cache now.
     Added,
-    /// The cache had a damaged one, which was compiled again.
+    /// The cache had a damaged compiled model, and the model was compiled again.
     Replaced,
     /// The device keeps no compiled models.
     NothingToKeep,
@@ -210,7 +210,7 @@ fn discard(path: &Path, aside: &Path) -> bool {
     if fs::rename(path, &discarded).is_err() {
         return false;
     }
-    // Somebody may have put something there since.
+    // Another process may have added a file since the check.
     remove(&discarded, &files) || fs::rename(&discarded, path).is_err()
 }
 
@@ -234,7 +234,7 @@ fn own_files(path: &Path) -> Option<Vec<String>> {
     }
     // Only regular files, so that no read waits for a pipe.
     let files = files(path).ok()?;
-    // The manifest alone is no proof: lists of checksums with that name are common. A crash of the system may
+    // The manifest alone is not proof: lists of checksums with that name are common. A crash of the system may
     // have cut the marker off.
     let is_marked = read(path, MARKER).is_ok_and(|text| MARKED.starts_with(&text));
     let is_own = |file: &String| {
@@ -312,8 +312,8 @@ fn make_directory(directory: &Path) -> io::Result<()> {
 fn check_permissions(directory: &Path, own: &Path) -> Result<(), Error> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = |path: &Path| fs::metadata(path).map_err(|source| unusable(directory, source));
-    let (of_folder, of_own) = (metadata(directory)?, metadata(own)?);
-    if of_folder.uid() == of_own.uid() && !others_may_write(&of_folder) {
+    let (of_directory, of_own) = (metadata(directory)?, metadata(own)?);
+    if of_directory.uid() == of_own.uid() && !others_may_write(&of_directory) {
         return Ok(());
     }
     Err(Error::new(
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_damaged_is_made_again() {
+    fn damaged_entries_are_compiled_again() {
         let damages: [fn(&Path); 6] = [
             |entry| fs::write(entry.join("1.blob"), "blub").unwrap(),
             |entry| fs::write(entry.join("1.blob"), "").unwrap(),
@@ -417,7 +417,7 @@ mod tests {
         }
     }
 
-    /// Returns every file below `directory`, with what is in it.
+    /// Returns every file below `directory`, with its content.
     fn tree(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let mut all = Vec::new();
         for entry in fs::read_dir(directory).unwrap() {
@@ -452,7 +452,7 @@ mod tests {
             "new-thesis",
             "new-thesis.bak",
             "classify-new-thesis",
-            // The scheme of names alone is no proof, nor is the marker.
+            // The scheme of names alone is not proof, nor is the marker.
             &format!("{NEW}{random}"),
             &format!("{NEW}{}", random.to_uppercase()),
             &"0".repeat(64),
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_in_the_way_stays() {
+    fn foreign_files_in_the_place_of_an_entry_stay() {
         let listed = format!(
             "{}  thesis.tex\n{}  1.blob\n",
             "0".repeat(64),
@@ -509,13 +509,13 @@ mod tests {
             },
             &|entry| {
                 assert_eq!(add(entry.parent().unwrap(), "blob"), CacheOutcome::Added);
-                fs::create_dir(entry.join("folder")).unwrap();
+                fs::create_dir(entry.join("directory")).unwrap();
             },
             &|entry| {
                 fs::create_dir(entry).unwrap();
                 fs::write(entry.join("1.blob"), "whose?").unwrap();
             },
-            // A list of checksums is no marker.
+            // A list of checksums is not a marker.
             &|entry| {
                 fs::create_dir(entry).unwrap();
                 fs::write(entry.join("1.blob"), "whose?").unwrap();
@@ -539,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_second_changes_nothing() {
+    fn second_process_keeps_the_entry_of_the_first() {
         let directory = tempfile::tempdir().unwrap();
         let slow = Entry::open(directory.path(), key("model")).unwrap();
         fs::write(slow.directory().join("1.blob"), "slow").unwrap();
@@ -571,7 +571,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_openvino_refuses_is_thrown_away() {
+    fn entry_that_openvino_rejects_is_deleted() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(add(directory.path(), "blob"), CacheOutcome::Added);
         let entry = Entry::open(directory.path(), key("model")).unwrap();
@@ -580,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_do_not_run_together() {
+    fn neighbouring_values_of_a_key_are_not_confused() {
         let of = |values: [&str; 2]| {
             let mut key = Key::default();
             for value in values {
@@ -593,7 +593,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_folder_that_others_may_write_is_rejected() {
+    fn a_directory_that_others_may_write_is_rejected() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();

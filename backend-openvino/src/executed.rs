@@ -19,7 +19,7 @@ pub(crate) fn compiled_property(compiled: &CompiledModel, key: &'static str) -> 
 }
 
 /// Returns the devices on which the model runs, or [`UNKNOWN`] if OpenVINO does not report them: the requested device
-/// is no proof. AUTO writes parentheses around a device that runs until another one is ready.
+/// is not proof. AUTO writes parentheses around a device that runs until another one is ready.
 pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
     compiled_property(compiled, "EXECUTION_DEVICES")
         .unwrap_or_else(|| UNKNOWN.to_owned())
@@ -33,7 +33,7 @@ pub(crate) fn execution_devices(compiled: &CompiledModel) -> Vec<String> {
 const UNKNOWN: &str = "unknown";
 
 /// Returns the precision in which the model runs, or all precisions, joined by `+`, if its devices differ. The
-/// requested precision is no proof: if the compiled model does not report a precision, it is [`UNKNOWN`].
+/// requested precision is not proof: if the compiled model does not report a precision, it is [`UNKNOWN`].
 pub(crate) fn executed_precision(compiled: &CompiledModel) -> String {
     const KEY: &str = "INFERENCE_PRECISION_HINT";
     let of_model = || compiled_property(compiled, KEY).map(|value| vec![value]);

@@ -58,7 +58,7 @@ impl Outage {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a request waits until the result is dropped. The time without requests is no outage.
+    /// Notes that a request waits until the result is dropped. The time without requests is not an outage.
     pub(crate) fn begin(&self) -> Waiting<'_> {
         let mut state = self.lock();
         if let (0, Some(since), Some(idle)) = (state.requests, state.since, state.idle) {

@@ -57,7 +57,7 @@ impl Url {
         };
         match url.to_uri().parse::<tonic::transport::Uri>() {
             Ok(uri) if uri.host().is_some() && uri.port().is_some() => Ok(url),
-            _ => Err(invalid("is no address")),
+            _ => Err(invalid("is not an address")),
         }
     }
 

@@ -233,10 +233,10 @@ fn mat_mul(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
     }
 }
 
-/// Until opset 12 these normalize over all dimensions from `axis` on, which is 1 unless it is said; RTen always
+/// Until opset 12 these normalize over all dimensions from `axis` on, which is 1 unless it is stated; RTen always
 /// over one, by default the last. It is the same where all others are 1.
 fn softmax(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
-    let said = site.int("axis");
+    let axis = site.int("axis");
     let same = site.dims(0, inferred).is_some_and(|shape| {
         let place = |axis: i64| {
             let axis = if axis < 0 {
@@ -248,7 +248,7 @@ fn softmax(site: &Site<'_>, inferred: &Inferred<'_>) -> Option<&'static str> {
                 .ok()
                 .filter(|axis| *axis < shape.len())
         };
-        let (Some(onnx), Some(rten)) = (place(said.unwrap_or(1)), place(said.unwrap_or(-1))) else {
+        let (Some(onnx), Some(rten)) = (place(axis.unwrap_or(1)), place(axis.unwrap_or(-1))) else {
             return false;
         };
         let mut others = (onnx..shape.len()).filter(|dim| *dim != rten);
@@ -489,7 +489,7 @@ mod tests {
         }
     }
 
-    fn said(model: &Model) -> String {
+    fn reasons_of(model: &Model) -> String {
         let refused = check_supported(model, &|_| None).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ModelUnsupported);
         refused.to_string()
@@ -515,10 +515,10 @@ mod tests {
     fn faults_are_found_in_bodies() {
         let cubic = node("Resize", vec![text_attribute("mode", "cubic")]);
         let body = model(17, vec![node("Relu", vec![]), cubic]);
-        assert!(said(&body).contains("Resize (it): RTen resizes with linear"));
+        assert!(reasons_of(&body).contains("Resize (it): RTen resizes with linear"));
         for operator in ["If", "Loop", "Scan"] {
             let outer = model(17, vec![node("Relu", vec![]), inside(operator, &body, 3)]);
-            assert!(said(&outer).contains("Resize (it): RTen resizes with linear"));
+            assert!(reasons_of(&outer).contains("Resize (it): RTen resizes with linear"));
         }
         // The same name in another domain is another operator.
         let mut foreign = body;
@@ -543,9 +543,9 @@ mod tests {
             opset_import: imports(12),
             ..Function::default()
         }];
-        assert!(said(&caller).contains("Softmax (it): before opset 13"));
+        assert!(reasons_of(&caller).contains("Softmax (it): before opset 13"));
         caller.functions[0].opset_import = imports(13);
-        assert!(said(&caller).contains("Classes (it) is a function"));
+        assert!(reasons_of(&caller).contains("Classes (it) is a function"));
     }
 
     #[test]
@@ -591,10 +591,10 @@ mod tests {
     #[test]
     fn types_come_from_constants_and_casts() {
         let like = || model(19, vec![node("CastLike", vec![])]);
-        assert!(said(&like()).contains("its type is unknown"));
+        assert!(reasons_of(&like()).contains("its type is unknown"));
         let of = |data_type| with_constant(like(), data_type, &[1], vec![0; 8]);
-        assert!(said(&of(DataType::Bool)).contains("booleans"));
-        assert!(said(&of(DataType::Double)).contains("f64"));
+        assert!(reasons_of(&of(DataType::Bool)).contains("booleans"));
+        assert!(reasons_of(&of(DataType::Double)).contains("f64"));
         check_supported(&of(DataType::Float), &|_| None).unwrap();
         let to = |data_type: DataType| Attribute {
             i: Some(data_type as i64),
@@ -606,7 +606,8 @@ mod tests {
         };
         check_supported(&model(19, vec![cast, node("CastLike", vec![])]), &|_| None).unwrap();
         assert!(
-            said(&model(19, vec![node("Cast", vec![to(DataType::Bool)])])).contains("booleans")
+            reasons_of(&model(19, vec![node("Cast", vec![to(DataType::Bool)])]))
+                .contains("booleans")
         );
     }
 
@@ -617,8 +618,8 @@ mod tests {
             with_constant(model, DataType::Int64, &[1], value.to_le_bytes().to_vec())
         };
         check_supported(&of("Slice", i64::MAX), &|_| None).unwrap();
-        assert!(said(&of("Mul", 3_000_000_000)).contains("beyond 32 bits"));
-        assert!(said(&of("Where", i64::MAX)).contains("beyond 32 bits"));
+        assert!(reasons_of(&of("Mul", 3_000_000_000)).contains("beyond 32 bits"));
+        assert!(reasons_of(&of("Where", i64::MAX)).contains("beyond 32 bits"));
         check_supported(&of("Gather", 7), &|_| None).unwrap();
     }
 
@@ -633,15 +634,15 @@ mod tests {
             with_constant(model, data_type, &[1, values.len() as i64, 1, 1], values)
         };
         check_supported(&of("ConvInteger", DataType::Uint8, vec![0, 127]), &|_| None).unwrap();
-        assert!(said(&of("ConvInteger", DataType::Uint8, vec![128])).contains("saturate"));
-        assert!(said(&of("ConvInteger", DataType::Int8, vec![0x80, 1])).contains("saturate"));
+        assert!(reasons_of(&of("ConvInteger", DataType::Uint8, vec![128])).contains("saturate"));
+        assert!(reasons_of(&of("ConvInteger", DataType::Int8, vec![0x80, 1])).contains("saturate"));
         check_supported(
             &of("MatMulInteger", DataType::Int8, vec![64, 0xc0]),
             &|_| None,
         )
         .unwrap();
-        assert!(said(&of("MatMulInteger", DataType::Int8, vec![65])).contains("saturate"));
-        assert!(said(&of("MatMulInteger", DataType::Uint8, vec![63])).contains("saturate"));
+        assert!(reasons_of(&of("MatMulInteger", DataType::Int8, vec![65])).contains("saturate"));
+        assert!(reasons_of(&of("MatMulInteger", DataType::Uint8, vec![63])).contains("saturate"));
     }
 
     #[test]
@@ -678,6 +679,6 @@ mod tests {
         check_supported(&square, &shape(&[1, 3, 4, 4])).unwrap();
         check_supported(&product, &|_| None).unwrap_err();
         let vector = with_constant(product, DataType::Float, &[4], vec![0; 16]);
-        assert!(said(&vector).contains("a different shape"));
+        assert!(reasons_of(&vector).contains("a different shape"));
     }
 }

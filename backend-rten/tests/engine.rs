@@ -168,7 +168,7 @@ fn external_data() -> Result<(), Failed> {
         std::fs::write(at("sub/m.onnx"), models::scaling_model("w.data"))?;
         std::fs::write(at("sub/w.data"), 9.0_f32.to_le_bytes().repeat(4))?;
         symlink(at("sub/m.onnx"), at("link.onnx"))?;
-        ensure(scaled("link.onnx")? == 2.0, "weights beside the link")?;
+        ensure(scaled("link.onnx")? == 2.0, "weights next to the link")?;
         symlink(at("w.data"), at("sub/out.data"))?;
         std::fs::write(at("sub/m.model"), models::scaling_model("out.data"))?;
         let refused = error(open(at("sub/m.model")), ErrorKind::ModelInvalid)?;

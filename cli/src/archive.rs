@@ -349,7 +349,7 @@ fn classes_of_json(text: &str) -> Result<Vec<String>, String> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(class_id(number)),
         other => Err(format!(
-            "its .json has a class that is no number and no text: {other}"
+            "its .json has a class that is neither a number nor text: {other}"
         )),
     };
     match found.ok_or_else(none)? {

@@ -137,7 +137,7 @@ impl Output {
     }
 }
 
-/// Prints a report to stdout. If the reader of stdout is gone, that is no error: reports in files are written before,
+/// Prints a report to stdout. If the reader of stdout is gone, that is not an error: reports in files are written before,
 /// and the exit code is that of the verdict.
 pub fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();

@@ -196,7 +196,7 @@ pub fn model_files(model: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Shows the files of a model, and those beside it.
+/// Shows the files of a model, and those next to it.
 fn each_of_model(model: &Path, visit: &mut dyn FnMut(&str, &Path)) {
     for ending in NAMED_LIKE_THE_MODEL {
         visit("a file of the model", &model.with_extension(ending));
@@ -349,9 +349,9 @@ mod tests {
         {
             std::os::unix::fs::symlink("read", at("link")).unwrap();
             std::os::unix::fs::symlink(at("link"), at("sub/link")).unwrap();
-            std::os::unix::fs::symlink(directory.path(), at("folder")).unwrap();
+            std::os::unix::fs::symlink(directory.path(), at("directory")).unwrap();
             fs::hard_link(at("read"), at("hard")).unwrap();
-            spellings.extend(["link", "sub/link", "folder/read", "hard"].map(at));
+            spellings.extend(["link", "sub/link", "directory/read", "hard"].map(at));
         }
         for output in &spellings {
             for read in &spellings {

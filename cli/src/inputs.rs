@@ -33,9 +33,9 @@ pub struct Inputs {
     /// True if archives are entries, whose images are found later.
     keeps_archives: bool,
     hidden: usize,
-    /// Files that are no images, by their endings.
+    /// Non-image files, by their endings.
     others: BTreeMap<String, usize>,
-    folders: usize,
+    directories: usize,
     /// Links to directories that are listed under another path.
     listed: usize,
 }
@@ -112,7 +112,7 @@ impl Inputs {
     }
 
     /// Entries of directories that were skipped, for one line; `None` if there are none. With `briefly`, only the
-    /// number of files that are no images.
+    /// number of non-image files.
     pub fn skipped(&self, briefly: bool) -> Option<String> {
         let others: usize = self.others.values().sum();
         let mut parts = Vec::new();
@@ -128,12 +128,8 @@ impl Inputs {
             ));
         }
         if others > 0 {
-            let (name, verb) = if others == 1 {
-                ("file", "is no image")
-            } else {
-                ("files", "are no images")
-            };
-            let mut text = format!("{others} {name} that {verb}");
+            let name = if others == 1 { "file" } else { "files" };
+            let mut text = format!("{others} non-image {name}");
             if !briefly {
                 let _ = write!(text, " ({})", self.endings());
             }
@@ -232,7 +228,7 @@ impl Inputs {
 
     /// Adds the images of a directory, sorted by name, directory by directory.
     fn add_directory(&mut self, directory: &Path, recursive: bool) {
-        let before = (self.list.len(), self.folders);
+        let before = (self.list.len(), self.directories);
         for Entry { path, kind } in directory::list(directory, recursive) {
             match kind {
                 Kind::File if archive::is_archive(&path) => self.add_archive(&path),
@@ -242,14 +238,14 @@ impl Inputs {
                     let ending = ending.to_string_lossy().to_ascii_lowercase();
                     *self.others.entry(ending).or_default() += 1;
                 }
-                Kind::Directory => self.folders += 1,
+                Kind::Directory => self.directories += 1,
                 Kind::Listed => self.listed += 1,
                 Kind::Hidden => self.hidden += 1,
                 Kind::Problem(problem) => self.add_problem(&path, problem),
             }
         }
         if self.list.len() == before.0 {
-            let hint = if self.folders > before.1 && !recursive {
+            let hint = if self.directories > before.1 && !recursive {
                 "add `--recursive` to recurse into subdirectories"
             } else {
                 "name images, or directories of images"
@@ -389,14 +385,14 @@ mod tests {
     }
 
     #[test]
-    fn folders_are_sorted_and_what_is_no_image_is_counted() {
+    fn directories_are_sorted_and_other_files_are_counted() {
         let directory = tree();
         let path = directory.path().to_path_buf();
         let flat = Inputs::find(std::slice::from_ref(&path), &[], false).unwrap();
         assert_eq!(names(&flat, &path), ["A.PNG", "unnamed", "z.jpg"]);
         assert_eq!(
             flat.skipped(false).unwrap(),
-            "skipped 1 hidden entry and 1 file that is no image (1 .txt)"
+            "skipped 1 hidden entry and 1 non-image file (1 .txt)"
         );
         let deep = Inputs::find(std::slice::from_ref(&path), &[], true).unwrap();
         assert_eq!(
@@ -405,12 +401,9 @@ mod tests {
         );
         assert_eq!(
             deep.skipped(false).unwrap(),
-            "skipped 2 hidden entries and 1 file that is no image (1 .txt)"
+            "skipped 2 hidden entries and 1 non-image file (1 .txt)"
         );
-        assert_eq!(
-            deep.skipped(true).unwrap(),
-            "skipped 1 file that is no image"
-        );
+        assert_eq!(deep.skipped(true).unwrap(), "skipped 1 non-image file");
         let twice = Inputs::find(&[path.join("z.jpg"), path.join("z.jpg")], &[], false).unwrap();
         assert_eq!(twice.list.len(), 2);
     }
@@ -485,7 +478,7 @@ mod tests {
         );
         assert_eq!(
             found.skipped(false).unwrap(),
-            "skipped 5 files that are no images (2 .txt, 1 without an ending, 1 .md, 1 .mp4)"
+            "skipped 5 non-image files (2 .txt, 1 without an ending, 1 .md, 1 .mp4)"
         );
     }
 

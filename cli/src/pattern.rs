@@ -85,7 +85,7 @@ impl Part {
     }
 }
 
-/// Quotes the braces that are no alternatives, such as those of `{a}.jpg`.
+/// Quotes the braces that are not alternatives, such as those of `{a}.jpg`.
 fn with_quoted_braces(text: &str) -> String {
     let mut is_class = false;
     let mut end_of_alternatives = 0;

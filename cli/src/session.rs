@@ -283,7 +283,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens all runs, one after the other. The others go on if one cannot be opened.
+    /// Opens all runs, one after the other. If one cannot be opened, the others are still opened.
     ///
     /// # Errors
     ///
@@ -390,7 +390,7 @@ impl Session {
         runs.try_for_each(|run| check_local_model(run.local_model.as_ref()))
     }
 
-    /// Checks that no engine failed for good, so that the images that are left are not tried one by one.
+    /// Checks that no engine failed for good, so that the remaining images are not tried one by one.
     ///
     /// # Errors
     ///
@@ -408,7 +408,7 @@ impl Session {
 
 /// The next step after [`Session::check_engines`], if a verdict was requested.
 pub const NO_VERDICT: &str = "no verdict is given for a part of the images";
-/// The same for a shard.
+/// The next step after [`Session::check_engines`], for a shard.
 pub const SHARD_AGAIN: &str = "run the shard again: a part appears when it is complete";
 
 /// Returns the error that ends the work because an engine failed for good. `hint` is the step after that of the engine.
@@ -419,7 +419,7 @@ pub fn engine_failed(failure: backend_api::Error, hint: &str) -> Hinted {
     Hinted::new(text, first + hint)
 }
 
-/// Returns the reason why the images that are left would fail like this one.
+/// Returns the reason why the remaining images would fail like this one.
 pub fn failure_of(
     backend: &dyn InferBackend,
     result: &Result<ImageOutputs, ImageError>,

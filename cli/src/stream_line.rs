@@ -14,7 +14,7 @@ use crate::errors::{Hinted, UnusableInput};
 use crate::inputs::path_from_bytes;
 use crate::lines::{Line, MOST_LINE_BYTES};
 
-/// The next step where a line is no object of the right form.
+/// The next step where a line is not an object of the right form.
 const FORM: &str = "send a path, or {\"path\": TEXT}, {\"image\": BASE64} or {\"pixels\": BASE64, \"width\": N, \"height\": N}, \
     each with an optional \"id\"";
 /// Characters of a value that an error quotes.

@@ -18,7 +18,7 @@ use crate::reports::shortened;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default();
-/// The most characters of a name in messages: a line of a list that is no list may have millions.
+/// The most characters of a name in messages: a line of a list that is not a list may have millions.
 pub const NAME: usize = 1000;
 const HINT: Style = AnsiColor::Green.on_default();
 

@@ -81,7 +81,7 @@ impl Digest {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read or is no model.
+    /// If a file cannot be read or is not a model.
     pub fn of_model(model: &Path) -> Result<Self, backend_api::Error> {
         Ok(crate::provenance::ModelFiles::read(model)?.sha256)
     }

@@ -22,7 +22,7 @@ const REQUESTED: &str = "the driver's user requests this digest";
 /// The answers of the runs for an image.
 pub type NamedAnswer = Answer<PathBuf>;
 
-/// An image that the runs have answered, or not.
+/// An image with the answers of the runs, or with their problems.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AddedImage<'a> {
@@ -80,8 +80,8 @@ impl Runs {
         self.all.iter().map(entry).collect()
     }
 
-    /// Gives `images` to the runs at `places`. Where a model does not state how its outputs are read, the first outputs
-    /// decide it, and `entries` then describes the decision.
+    /// Gives `images` to the runs at `places`. If a model does not state its score rule, the first outputs decide it, and
+    /// `entries` then has the decision.
     pub async fn start<I>(
         &self,
         mut entries: Vec<RunEntry>,
@@ -138,7 +138,7 @@ impl Runs {
     }
 }
 
-/// Runs under way.
+/// Runs that answer images.
 #[derive(Debug)]
 pub(crate) struct Driver<A> {
     /// The descriptions of all runs.
@@ -157,7 +157,7 @@ pub(crate) struct Driver<A> {
 impl<A: Stream<Item = NamedAnswer>> Driver<A> {
     /// Returns the next image and its outputs, or the reason why it has none, in the order of the images.
     pub async fn next(&mut self) -> Option<(PathBuf, Result<ImageOutputs, Problem>)> {
-        // Without runs there is nobody to ask, and images stay where they are.
+        // Without runs, no image is taken from the inputs.
         if self.places.is_empty() {
             return None;
         }

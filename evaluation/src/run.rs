@@ -187,7 +187,7 @@ pub fn run_names(texts: &[impl AsRef<str>]) -> Vec<String> {
 /// The side of the artificial image.
 const ARTIFICIAL_SIDE: u32 = 96;
 
-/// Returns an image that is no photograph: coloured noise, always the same. The answers for it and for one image show
+/// Returns an image that is not a photograph: coloured noise, always the same. The answers for it and for one image show
 /// whether answers depend on the image.
 pub fn artificial_image() -> Image {
     let mut random = fastrand::Rng::with_seed(1927);

@@ -1,4 +1,4 @@
-//! Models, the files beside them, and lists of labels: never a crash. The first byte says which.
+//! Models, the files next to them, and lists of labels: never a crash. The first byte selects the kind.
 #![no_main]
 
 use std::cell::RefCell;

@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
-/// At most a fixed number of threads, each started when there is work for it. They end when this is dropped, after
-/// the work in hand.
+/// At most a fixed number of threads, each started when there is work for it. When this is dropped, they finish their
+/// current work and end.
 pub struct DecodingThreads {
     queue: Arc<Queue>,
     most: usize,
@@ -25,7 +25,7 @@ pub enum JobError {
     NoThread(io::Error),
 }
 
-/// The place of work among the rest.
+/// The place of work in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// Before all images: an engine waits for it.
@@ -93,7 +93,7 @@ impl DecodingThreads {
                 .spawn(move || queue.work());
             match thread {
                 Ok(_) => state.threads += 1,
-                // The others do the work.
+                // The threads that run already do the work.
                 Err(_) if state.threads > 0 => (),
                 Err(error) => return Err(error),
             }
@@ -104,7 +104,7 @@ impl DecodingThreads {
         }
         let has_idle = state.idle > 0;
         drop(state);
-        // To notify is a system call, also if no thread waits.
+        // A notification is a system call even if no thread waits.
         if has_idle {
             self.queue.work.notify_one();
         }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn urgent_work_overtakes() {
+    fn work_in_the_first_place_runs_before_the_rest() {
         let threads = DecodingThreads::new(1);
         let (go, wait) = mpsc::channel::<()>();
         let order = Arc::new(Mutex::new(Vec::new()));

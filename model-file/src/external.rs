@@ -11,8 +11,8 @@ use crate::onnx::{self, DataType, Tensor};
 
 /// Returns the file that a model names by `location`, a path relative to the model's directory.
 ///
-/// A model that anybody may have sent must not make the program read any file that it likes: the location has to be
-/// relative, without `..`, and may not leave the directory through a link. If the model itself is a link, as in the
+/// A model is untrusted, and must not make the program read arbitrary files: the location has to be relative, without
+/// `..`, and may not leave the directory through a link. If the model itself is a link, as in the
 /// caches of Hugging Face, the directory of its target counts as well.
 ///
 /// # Errors
@@ -114,9 +114,8 @@ pub(crate) fn reject_external(model: &ModelSource, proto: &onnx::Model) -> Resul
     .with_hint("save the model with its weights inside, or open it by its path"))
 }
 
-/// Checks the external data of all tensors in `proto`: the file, and that it contains the tensor; and the files of
-/// models
-/// that were compiled for an execution provider.
+/// Checks that the files of the external data of all tensors in `proto` exist and contain the tensors. Also checks the
+/// files of models that were compiled for an execution provider.
 ///
 /// Returns each location as the model writes it, with the file there.
 pub(crate) fn check(model: &Path, proto: &onnx::Model) -> Result<Vec<(String, PathBuf)>, Error> {
@@ -167,7 +166,7 @@ impl Entries {
             .map(|entry| &entry.key)
             .collect();
         keys.sort();
-        // Engines differ in which one of several counts.
+        // If a key is there several times, engines disagree on which one counts.
         if keys.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(named(invalid(
                 model,
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn external_data_stay_in_the_models_folder_whatever_the_model_is_called() {
+    fn external_data_stay_in_the_directory_of_the_model() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("models");
         fs::create_dir_all(directory.join("parts")).unwrap();
@@ -396,7 +395,7 @@ mod tests {
         };
         let text = refused(&nested(&[("location", location)]));
         assert!(text.contains("location: Cargo.toml"), "{text}");
-        // Also without a location: engines treat it differently.
+        // An entry without a location is rejected as well: engines treat it differently.
         refused(&nested(&[]));
         refused(&compiled_model(location, 0));
         let inside = compiled_model("bytes, not a path", 1);
@@ -481,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compiled_model_stays_in_the_folder_too() {
+    fn a_compiled_model_stays_in_the_directory_too() {
         let directory = tempfile::tempdir().unwrap();
         let model = directory.path().join("m.onnx");
         fs::write(directory.path().join("compiled.bin"), b"x").unwrap();
@@ -497,7 +496,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_cache_of_links_to_one_folder_is_read() {
+    fn a_cache_of_links_to_one_directory_is_read() {
         let root = tempfile::tempdir().unwrap();
         let (blobs, snapshot) = (root.path().join("blobs"), root.path().join("snapshot"));
         fs::create_dir(&blobs).unwrap();

@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_model_is_a_folder() {
+    fn a_saved_model_is_a_directory() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("variables")).unwrap();
         fs::write(directory.path().join("saved_model.pb"), b"\x08\x01").unwrap();

@@ -186,7 +186,7 @@ class Classifier:
     def stream(self, images: Iterable[ImageLike]) -> Iterator[Result]:
         """Returns the results for images, in their order. An image that fails is a result with ``error``.
 
-        At most ``window`` images are in flight, and ``images`` is consumed as results are taken. An object that is no image, such as a
+        At most ``window`` images are in flight, and ``images`` is consumed as results are taken. An object that is not an image, such as a
         number, raises ``TypeError`` and ends the stream; so does a single image in the place of ``images``. Nothing else can use the
         classifier until the stream is exhausted or closed.
         """

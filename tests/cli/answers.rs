@@ -377,7 +377,7 @@ fn metadata() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let cat = set_up("photos/n02123597_284_Siamese_cat.jpg");
     for ending in ["onnx", "xml"] {
-        // Alone, without the labels beside it.
+        // Alone, without the labels next to it.
         let model = directory.path().join("alone").with_extension(ending);
         std::fs::copy(
             set_up("models/efficientnet-lite0").with_extension(ending),

@@ -36,7 +36,7 @@ fn webdataset() -> Result<(), Failed> {
     let members: [(&str, &[u8]); 12] = [
         ("s/0.cls", b"10\n"),
         ("s/0.ppm", &images[0]),
-        // A caption is no class where there is a better source.
+        // A caption is not a class where there is a better source.
         ("s/0.txt", b"a photo of something"),
         ("s/1.ppm", &images[1]),
         ("s/1.json", br#"{"width": 8, "label": 4}"#),
@@ -223,6 +223,6 @@ fn truth_alone() -> Result<(), Failed> {
     command.arg(small_model("plain.onnx")).arg("-i").arg(&path);
     let evaluated = run(&mut command);
     expect_code(&evaluated, 0)?;
-    let note = "skipped 2 files that are no images (1 .cls, 1 .json)";
+    let note = "skipped 2 non-image files (1 .cls, 1 .json)";
     ensure(evaluated.stderr.contains(note), &evaluated)
 }

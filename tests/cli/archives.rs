@@ -325,7 +325,7 @@ fn damaged_header() -> Result<(), Failed> {
     let classified = run(&mut json(&[&path]));
     expect_code(&classified, 2)?;
     ensure(classified.stderr.contains("checksum"), &classified)?;
-    // Bytes that are no header are not printed.
+    // Bytes that are not a header are not printed.
     fs::write(&path, [0xc3; 2048])?;
     let classified = run(&mut json(&[&path]));
     expect_code(&classified, 2)?;
@@ -386,7 +386,7 @@ fn other_members() -> Result<(), Failed> {
     let classified = run(command.args(["--format", "json", "-i"]).arg(&path));
     expect_code(&classified, 0)?;
     ensure(paths(&classified)?.len() == 2, &classified)?;
-    let note = "skipped 2 files that are no images (1 without an ending, 1 .mp3)";
+    let note = "skipped 2 non-image files (1 without an ending, 1 .mp3)";
     ensure(classified.stderr.contains(note), &classified)
 }
 

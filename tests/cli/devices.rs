@@ -163,7 +163,7 @@ fn broken() -> Result<(), Failed> {
 #[cfg(target_os = "linux")]
 fn damaged_openvino(without: &str, keep: Option<usize>) -> Result<tempfile::TempDir, Failed> {
     let library = backend_openvino::find_library(None, &library_dirs())?.path;
-    let from = library.parent().ok_or("the library lies in no folder")?;
+    let from = library.parent().ok_or("the library lies in no directory")?;
     let directory = tempfile::tempdir()?;
     let mut found = false;
     for entry in std::fs::read_dir(from)? {
@@ -351,7 +351,7 @@ fn cut_plugin() -> Result<(), Failed> {
 /// A plugins file in which MYRIAD, HDDL and GPU are other names for the CPU's plugin.
 fn alias_file(directory: &Path) -> Result<(), Failed> {
     let library = backend_openvino::find_library(None, &library_dirs())?.path;
-    let beside = library.parent().ok_or("the library lies in no folder")?;
+    let beside = library.parent().ok_or("the library lies in no directory")?;
     let cpu = beside.join("libopenvino_intel_cpu_plugin.so");
     let mut plugins = format!("<plugin name=\"CPU\" location=\"{}\"/>", cpu.display());
     for (plugin, device) in [("CPU_A", "MYRIAD"), ("CPU_B", "HDDL"), ("CPU_C", "GPU")] {

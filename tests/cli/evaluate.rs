@@ -611,7 +611,7 @@ fn duplicates() -> Result<(), Failed> {
 }
 
 /// Moves the images into one directory for each class.
-fn class_folders(directory: &Path, classes: [usize; 6]) -> Result<(), Failed> {
+fn write_classes(directory: &Path, classes: [usize; 6]) -> Result<(), Failed> {
     for (image, class) in classes.iter().enumerate() {
         let class = directory.join(format!("images/{class}"));
         fs::create_dir_all(&class)?;
@@ -623,7 +623,7 @@ fn class_folders(directory: &Path, classes: [usize; 6]) -> Result<(), Failed> {
 
 fn copies_in_directories() -> Result<(), Failed> {
     let directory = six_images()?;
-    class_folders(directory.path(), [GREY, GREY, GREY, GREY, GREY, 11])?;
+    write_classes(directory.path(), [GREY, GREY, GREY, GREY, GREY, 11])?;
     let flags = ["--truth-folders", "--recursive"];
     let (json, _) = every_report(directory.path(), &flags, 2)?;
     let failures = json["failures"].as_array().ok_or("failures")?;
@@ -639,7 +639,7 @@ fn copies_in_directories() -> Result<(), Failed> {
 
 fn copies_of_one_class() -> Result<(), Failed> {
     let directory = six_images()?;
-    class_folders(directory.path(), [GREY; 6])?;
+    write_classes(directory.path(), [GREY; 6])?;
     let flags = ["--truth-folders", "--recursive"];
     let (json, _) = every_report(directory.path(), &flags, 0)?;
     ensure(json["runs"][0]["top"]["1"]["count"] == 6, &json["runs"][0])

@@ -92,7 +92,7 @@ impl Place {
         self.directory.path().join(name)
     }
 
-    /// Copies a model, with labels beside it; returns the run.
+    /// Copies a model, with labels next to it; returns the run.
     fn model(&self, name: &str, from: &Path, labels: &[&str]) -> Result<String, Failed> {
         let model = self.path(&format!("{name}.onnx"));
         fs::copy(from, &model)?;

@@ -1,4 +1,4 @@
-//! Faults that `classify compare` has to catch: each is planted in a good model or in the file beside it.
+//! Faults that `classify compare` has to catch: each is planted in a good model or in the file next to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn squeezenet() -> PathBuf {
     set_up("models/squeezenet1.1.onnx")
 }
 
-/// The mean in the file beside the model has its channels in reverse order.
+/// The mean in the file next to the model has its channels in reverse order.
 fn reversed_mean() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let at = |name: &str| directory.path().join(name);

@@ -73,7 +73,7 @@ fn pixels() -> Result<(), Failed> {
     Ok(())
 }
 
-/// `a.ppm` and `b.ppm`, which are images, 5 images in formats that are not decoded, and 2 files that are no images.
+/// `a.ppm` and `b.ppm`, which are images, 5 images in formats that are not decoded, and 2 non-image files.
 fn mixed() -> Result<(tempfile::TempDir, Vec<&'static str>), Failed> {
     let (directory, _, _) = small_images()?;
     let others: [(&str, &[u8]); 5] = [
@@ -107,21 +107,21 @@ fn command(subcommand: &[&str]) -> Command {
 fn other_formats() -> Result<(), Failed> {
     let (directory, others) = mixed()?;
     let path = directory.path();
-    let by_folder = run(command(&["--backend", "onnx"]).arg("-i").arg(path));
-    expect_code(&by_folder, 1)?;
-    let stderr = &by_folder.stderr;
+    let of_directory = run(command(&["--backend", "onnx"]).arg("-i").arg(path));
+    expect_code(&of_directory, 1)?;
+    let stderr = &of_directory.stderr;
     for name in &others {
         let line = format!("error: {}: ", path.join(name).display());
-        ensure(stderr.contains(&line), (name, &by_folder))?;
+        ensure(stderr.contains(&line), (name, &of_directory))?;
     }
     for format in ["HEIC", "JPEG 2000", "PSD", "camera raw", "AVIF"] {
-        ensure(stderr.contains(format), (format, &by_folder))?;
+        ensure(stderr.contains(format), (format, &of_directory))?;
     }
     ensure(
         stderr.contains("heif-convert")
             && stderr.contains("5 of 7 inputs failed")
-            && stderr.contains("skipped 2 files that are no images (1 .csv, 1 .txt)"),
-        &by_folder,
+            && stderr.contains("skipped 2 non-image files (1 .csv, 1 .txt)"),
+        &of_directory,
     )?;
     // As when they are named one by one.
     let files: Vec<PathBuf> = others.iter().map(|name| path.join(name)).collect();
@@ -132,7 +132,7 @@ fn other_formats() -> Result<(), Failed> {
         .lines()
         .filter(|line| line.starts_with("error: /"))
     {
-        ensure(stderr.contains(line), (line, &by_folder))?;
+        ensure(stderr.contains(line), (line, &of_directory))?;
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ fn quiet() -> Result<(), Failed> {
     expect_code(&run, 0)?;
     // The note on guessed preprocessing stays, too.
     let notes = run.stderr.lines().filter(|line| line.starts_with("note: "));
-    ensure(notes.eq(["note: skipped 1 file that is no image"]), run)
+    ensure(notes.eq(["note: skipped 1 non-image file"]), run)
 }
 
 fn patterns() -> Result<(), Failed> {

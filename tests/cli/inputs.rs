@@ -68,7 +68,7 @@ fn flat() -> Result<(), Failed> {
     let flat = run(command().arg("-i").arg(path));
     expect_code(&flat, 0)?;
     ensure(names(&flat.stdout, path) == ["a.ppm", "b.ppm"], &flat)?;
-    let note = "note: skipped 1 hidden entry and 1 file that is no image (1 .txt)\n";
+    let note = "note: skipped 1 hidden entry and 1 non-image file (1 .txt)\n";
     ensure(flat.stderr.contains(note), flat)
 }
 

@@ -82,7 +82,7 @@ fn files_for_directories() -> Result<(), Failed> {
     let merged = run(classify().arg("merge").arg(&job));
     let mut command = images.command(&CSV);
     let shard = run(command.args(["--shard", "0/1", "--out-dir"]).arg(&job));
-    let named = format!("{} is a file, and no directory\nhint: name ", job.display());
+    let named = format!("{} is a file, not a directory\nhint: name ", job.display());
     for refused in [merged, shard] {
         expect_code(&refused, 2)?;
         ensure(refused.stderr.contains(&named), &refused)?;

@@ -13,7 +13,7 @@ use crate::classify;
 
 /// The number of images that [`Images`] has.
 pub const IMAGES: usize = 10;
-/// The one among them that is no image.
+/// The one among them that is not an image.
 pub const BROKEN: usize = 4;
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {

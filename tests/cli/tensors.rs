@@ -504,7 +504,7 @@ fn faults() -> Result<(), Failed> {
             "both-outputs.npz",
             "it has both of the arrays logits and probabilities",
         ),
-        ("not-probabilities.npz", "which is no probability"),
+        ("not-probabilities.npz", "which is not a probability"),
         ("unknown.npz", "it has an unknown array softmax"),
         ("tensors.npz", "leave the tensors out"),
         ("unnamed.npz", "it has an unknown array arr_0"),

@@ -129,7 +129,7 @@ impl Growth {
             products += (sample.images - images) * (sample.memory - memory);
             squares += (sample.images - images).powi(2);
         }
-        // The fewest: an image that is read at the moment of a sample is no leak.
+        // The fewest: an image that is read at the moment of a sample is not a leak.
         let fewest = |samples: &[Sample], value: fn(&Sample) -> usize| {
             samples.iter().map(value).min().unwrap_or_default()
         };

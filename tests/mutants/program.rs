@@ -30,7 +30,7 @@ fn classify(directory: &Path) -> Command {
     command
 }
 
-/// Returns what of stderr is no error message.
+/// Returns the lines of stderr that are not error messages.
 fn complaint(stderr: &str) -> Option<String> {
     let words = [
         "panicked at",
@@ -366,7 +366,7 @@ impl Reader for Stream {
                 (None, Some(error)) => Outcome::Refused(error["code"].to_string()),
                 _ => Outcome::Failed("an answer with neither classes nor an error".to_owned()),
             },
-            _ => Outcome::Failed(format!("an answer that is no object: {answer}")),
+            _ => Outcome::Failed(format!("an answer that is not an object: {answer}")),
         }
     }
 

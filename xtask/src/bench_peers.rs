@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::failure::Failure;
 use crate::{demo, python, setup};
 
-/// Sets up, builds the program, measures, and writes the table beside the program. `arguments` go to the script.
+/// Sets up, builds the program, measures, and writes the table next to the program. `arguments` go to the script.
 pub fn run(arguments: &[OsString]) -> Result<ExitCode> {
     setup::run(None, &[])?;
     let classify = demo::build(&[])?;

@@ -30,11 +30,11 @@ impl fmt::Display for Failure {
 impl Error for Failure {}
 
 const RERUN: &str = "run the same command again; finished steps are kept";
-const DISK: &str = "free some space (a complete set-up takes about 1 GB, the temporary folder up to 200 MB more), or let CLASSIFY_HOME name a \
-                    folder on another disk, then run the same command again; finished steps are kept";
-const PERMISSION: &str = "make the folder writable for you, or let CLASSIFY_HOME name one that is, then run the same command again";
+const DISK: &str = "free some space (a complete set-up takes about 1 GB, the temporary directory up to 200 MB more), or let CLASSIFY_HOME name a \
+                    directory on another disk, then run the same command again; finished steps are kept";
+const PERMISSION: &str = "make the directory writable for you, or let CLASSIFY_HOME name one that is, then run the same command again";
 pub const NETWORK: &str = "check the network, and HTTPS_PROXY, PIP_INDEX_URL and PIP_CERT if your network needs them, then run the same command \
-                           again; without a network, copy the downloads folder of a finished set-up from a machine with the same system and \
+                           again; without a network, copy the downloads directory of a finished set-up from a machine with the same system and \
                            Python version, and run `cargo setup --from DIR`";
 
 /// Returns the next step for an error: its own if it has one, else by what the system said.

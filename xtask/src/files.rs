@@ -58,7 +58,7 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// A directory to make files in, beside where they will end up (renaming works within one file system only). What an
+/// A directory to make files in, next to where they will end up (renaming works within one file system only). What an
 /// interrupted run left there is removed.
 #[derive(Debug)]
 pub struct Staging {

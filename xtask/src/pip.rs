@@ -177,7 +177,7 @@ impl Pip<'_> {
             Some(from) => Failure::new(
                 format!("{} holds no file of {name} {version} for this Python and platform", from.display()),
                 format!(
-                    "add it (the downloads folder of a finished set-up on the same system and Python version has all files), or run \
+                    "add it (the downloads directory of a finished set-up on the same system and Python version has all files), or run \
                      `cargo setup` without --from to fetch {name}"
                 ),
             )
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_from_directory_has_to_exist() {
-        let error = check_from(Path::new("no/such/folder")).unwrap_err();
-        assert!(format!("{error}").contains("no/such/folder"));
+        let error = check_from(Path::new("no/such/directory")).unwrap_err();
+        assert!(format!("{error}").contains("no/such/directory"));
     }
 }

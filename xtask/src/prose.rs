@@ -1,7 +1,7 @@
 //! `cargo prose`: counts doc comments whose first sentence has no head.
 //!
 //! "What is read." or "Whether it fits." names nothing; "Files that a run reads." does. Few are unavoidable, so the
-//! check has a limit and is no lint.
+//! check has a limit and is not a lint.
 
 use std::fs;
 use std::path::{Path, PathBuf};

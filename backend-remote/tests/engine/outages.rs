@@ -1,4 +1,4 @@
-//! Servers that are gone for good, overloaded, or whose replies are no messages.
+//! Servers that are gone for good, overloaded, or whose replies are not messages.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

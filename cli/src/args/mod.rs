@@ -42,9 +42,10 @@ pub use run_spec::RunSpec;
 pub use runs::{RunsArgs, ScoresFlag};
 pub use shard::{Given, MergeArgs, Shard, ShardArgs, distinct_text};
 pub use tensors::TensorsArgs;
+#[cfg(test)]
+pub use values::MemorySize;
 pub use values::{
-    Backend, Format, MemorySize, PrecisionArg, ResultFormat, TextOrJson, ToleranceArg, Top,
-    TruthFolders,
+    Backend, Format, PrecisionArg, ResultFormat, TextOrJson, ToleranceArg, Top, TruthFolders,
 };
 
 /// Classify images on any inference engine and device.

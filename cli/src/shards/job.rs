@@ -72,7 +72,7 @@ impl From<&OsStr> for AnyText {
         match text.to_str() {
             Some(text) => Self::Text(text.to_owned()),
             None if cfg!(unix) => Self::Bytes(text.as_encoded_bytes().to_vec()),
-            // Other systems' names are no bytes.
+            // Other systems' names are not bytes.
             None => Self::Text(text.to_string_lossy().into_owned()),
         }
     }
@@ -270,7 +270,7 @@ impl JobDirectory {
     pub fn join(path: &Path, job: Job, given: &Given) -> anyhow::Result<Self> {
         let what = || format!("cannot write to the directory {}", path.display());
         if fs::metadata(path).is_ok_and(|there| !there.is_dir()) {
-            let error = format!("{FLAG} {} is a file, and no directory", path.display());
+            let error = format!("{FLAG} {} is a file, not a directory", path.display());
             return Err(Hinted::new(error, "name a directory for the parts").into());
         }
         fs::create_dir_all(path).with_context(what)?;
@@ -310,7 +310,7 @@ impl JobDirectory {
     pub fn open(path: &Path) -> anyhow::Result<(Self, Recorded)> {
         let file = path.join(JOB);
         if path.is_file() {
-            let error = format!("{} is a file, and no directory", path.display());
+            let error = format!("{} is a file, not a directory", path.display());
             return Err(Hinted::new(error, "name the --out-dir of the shards").into());
         }
         if !file.is_file() {

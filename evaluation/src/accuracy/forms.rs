@@ -110,7 +110,7 @@ pub(super) fn json_line(
     let damaged = |detail: String| GroundTruthError::JsonLine { line, detail };
     let object: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     let Value::Object(object) = object else {
-        return Err(damaged("it is no object".to_owned()));
+        return Err(damaged("it is not an object".to_owned()));
     };
     let find = |names: &[&str]| names.iter().find_map(|name| object.get(*name));
     let keys = || object.keys().cloned().collect::<Vec<_>>().join(", ");
@@ -182,7 +182,7 @@ mod tests {
             );
         }
         for (text, words) in [
-            ("[]", "line 7: it is no object"),
+            ("[]", "line 7: it is not an object"),
             ("{", "line 7: EOF"),
             (
                 r#"{"file_name": "a", "text": "b"}"#,

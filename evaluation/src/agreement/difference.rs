@@ -109,7 +109,7 @@ pub struct Values {
     pub ordered_match: bool,
     /// The same, but classes that tie in the reference count as equal.
     pub ordered_match_but_ties: bool,
-    /// The reference's classes [differ](Answer::has_order): if all tie, agreement is no evidence.
+    /// The reference's classes [differ](Answer::has_order): if all tie, agreement is not evidence.
     pub informative: bool,
     /// The number of the k best classes that both have, in any order.
     pub shared: usize,

@@ -1,4 +1,4 @@
-//! The dependence of a run's answers on the image. Agreement of models with constant answers is no evidence.
+//! The dependence of a run's answers on the image. Agreement of models with constant answers is not evidence.
 
 use super::difference::{Answer, INFORMATIVE};
 use crate::text::number;

@@ -22,7 +22,7 @@ pub struct Correspondence {
 }
 
 impl Correspondence {
-    /// Returns the whole of a part; the node itself if it is no part.
+    /// Returns the whole of a part; the node itself if it is not a part.
     pub fn whole(&self, side: usize, node: usize) -> usize {
         self.parts[side].get(&node).copied().unwrap_or(node)
     }

@@ -317,7 +317,7 @@ where
     }
 }
 
-/// Returns the places of the runs that are compared among those that are no recorded ones.
+/// Returns the places of the runs that are compared among those that are not recorded.
 fn opened_places(runs: &ComparedRuns, recorded: usize) -> Vec<usize> {
     let ready = runs.ready();
     ready
@@ -343,7 +343,7 @@ pub struct RunningComparison<'r, A, R, W: Write> {
     accumulator: ComparisonAccumulator,
     /// The number of recorded runs, which come before the others.
     recorded: usize,
-    /// The places of the compared runs among those that are no recorded ones.
+    /// The places of the compared runs among those that are not recorded.
     ready: Vec<usize>,
     obstacle: Option<&'static str>,
     recording: Option<&'r mut Recording<R>>,

@@ -144,7 +144,7 @@ impl Evaluation {
     }
 
     /// Starts an evaluation that the caller drives image by image, for a program that shows progress or failures, or
-    /// stops before the last image: an iterator that ends early is no error.
+    /// stops before the last image: an iterator that ends early is not an error.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ pub struct RunningEvaluation<'r, A> {
     accumulator: EvaluationAccumulator,
     /// The places of the recorded runs that are judged.
     recorded: Vec<usize>,
-    /// The places of the runs that are judged among those that are no recorded ones.
+    /// The places of the runs that are judged among those that are not recorded.
     ready: Vec<usize>,
     recordings: Recordings<'r>,
 }

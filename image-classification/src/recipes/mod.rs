@@ -59,7 +59,7 @@ pub struct Recipe {
 pub enum RecipeError {
     /// No library is named, or an unknown one.
     #[error(
-        "{name:?} is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras{}",
+        "{name:?} is not a recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras{}",
         meant(.nearest)
     )]
     Library {
@@ -342,22 +342,22 @@ mod tests {
             ),
             (
                 "resnet50",
-                "\"resnet50\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
+                "\"resnet50\" is not a recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
                  `torchvision:resnet50`, `timm:resnet50` or `keras:resnet50`?",
             ),
             (
                 "resnet-18",
-                "\"resnet-18\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
+                "\"resnet-18\" is not a recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you mean \
                  `torchvision:resnet18` or `timm:resnet18`?",
             ),
             (
                 "resnet50.tv_in1k",
-                "\"resnet50.tv_in1k\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did \
+                "\"resnet50.tv_in1k\" is not a recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did \
                  you mean `timm:resnet50.tv_in1k`?",
             ),
             (
                 "caffe:alexnet",
-                "\"caffe:alexnet\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you \
+                "\"caffe:alexnet\" is not a recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras; did you \
                  mean `torchvision:alexnet`?",
             ),
         ] {
@@ -370,7 +370,7 @@ mod tests {
     fn a_text_like_no_name_gets_no_suggestion() {
         assert_eq!(
             full("zzz"),
-            "\"zzz\" is no recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras"
+            "\"zzz\" is not a recipe; expected LIBRARY:MODEL, where LIBRARY is torchvision, timm or keras"
         );
     }
 

@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn outputs_decide_the_reading_that_no_source_states() {
-        let (_folder, model) = bare_model(Some("cat\ndog\n"));
+        let (_directory, model) = bare_model(Some("cat\ndog\n"));
         let resolved = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
         let mut fitted = resolved
             .unwrap()
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn one_open_dimension_may_be_the_batch() {
-        let (_folder, model) = bare_model(None);
+        let (_directory, model) = bare_model(None);
         for (values, scoring) in [(1, Scoring::PositiveLogit), (3, Scoring::Softmax)] {
             let resolved = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
             let mut resolved = resolved.unwrap();
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn labels_that_do_not_fit_are_dropped_or_an_error() {
-        let (_folder, model) = bare_model(Some("cat\ndog\n"));
+        let (_directory, model) = bare_model(Some("cat\ndog\n"));
         let mut overrides = PreprocessOverrides::default();
         let three = info(&[1, 3, 8, 8], &[1, 3]);
         let found = ResolvedPreprocessing::find(&model, &overrides).unwrap();
@@ -406,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_given_size_has_to_be_that_of_the_input() {
-        let (_folder, model) = bare_model(None);
+        let (_directory, model) = bare_model(None);
         let size = ImageSize {
             width: 7,
             height: 8,

@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn a_mean_in_the_wrong_unit_is_a_warning() {
-        let (_folder, model) = bare_model(None);
+        let (_directory, model) = bare_model(None);
         let overrides = PreprocessOverrides {
             mean: Some([0.485, 0.456, 0.406]),
             ..PreprocessOverrides::default()
@@ -566,7 +566,7 @@ mod tests {
             ],
             ..Model::default()
         };
-        let (_folder, file) = bare_model(Some("cat\ndog\n"));
+        let (_directory, file) = bare_model(Some("cat\ndog\n"));
         std::fs::write(&file, proto.encode_to_vec()).unwrap();
         let overrides = PreprocessOverrides::default();
         let error = ResolvedPreprocessing::find(&file, &overrides).unwrap_err();

@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn floats_next_to_integers_of_the_same_shape_are_rejected() {
-        let (_folder, model) = bare_model(None);
+        let (_directory, model) = bare_model(None);
         let of = |overrides: &PreprocessOverrides, info: &BackendInfo| {
             let resolved = ResolvedPreprocessing::find(&model, overrides).unwrap();
             resolved.fit(info)
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn outputs_in_descending_order_are_a_warning_if_that_is_no_chance() {
-        let (_folder, model) = bare_model(None);
+        let (_directory, model) = bare_model(None);
         let warns = |outputs: &[&[f32]]| {
             let resolved = ResolvedPreprocessing::find(&model, &PreprocessOverrides::default());
             let tensors = outputs

@@ -181,7 +181,7 @@ impl OutputReading {
         }
         if scoring == Scoring::Raw && self.kind == Some(OutputKind::OneHot) {
             notes.push(Note::warning(format!(
-                "the model gives 1 for the best class and 0 for the others ({origin}): scores are no probabilities, and \
+                "the model gives 1 for the best class and 0 for the others ({origin}): scores are not probabilities, and \
                  only the first class is a result"
             )));
             return notes;

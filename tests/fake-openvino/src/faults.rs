@@ -46,7 +46,7 @@ fn end(kind: &str) -> bool {
         "error" => return true,
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
-        // SAFETY: this is no access of Rust's: the instruction is to end the process.
+        // SAFETY: Rust accesses nothing here: the instruction is to end the process.
         "segfault" => unsafe { std::ptr::null_mut::<u8>().write_volatile(0) },
         "hang" => loop {
             std::thread::sleep(Duration::from_hours(1));

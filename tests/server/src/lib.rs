@@ -1,7 +1,7 @@
 //! An inference server for tests, which speaks the Open Inference Protocol in this process, on loopback.
 //!
 //! Its messages are generated apart from those of `backend-remote`, and it reads and writes tensors by itself, so that a
-//! fault of one side is no fault of both.
+//! fault of one side is not a fault of both.
 
 pub mod protocol;
 mod service;

@@ -30,7 +30,7 @@ const MARKED: &str = "A set-up folder of classify.\n";
 /// Returns the set-up directory: `CLASSIFY_HOME`, which cargo sets for everything that it runs, else `assets` in the workspace.
 pub fn home() -> Result<PathBuf> {
     match env::var_os("CLASSIFY_HOME").filter(|value| !value.is_empty()) {
-        Some(home) => std::path::absolute(Path::new(&home)).context("CLASSIFY_HOME is no path"),
+        Some(home) => std::path::absolute(Path::new(&home)).context("CLASSIFY_HOME is not a path"),
         None => Ok(workspace().join("assets")),
     }
 }
@@ -225,7 +225,7 @@ mod tests {
             receiver
                 .recv_timeout(std::time::Duration::from_millis(200))
                 .is_err(),
-            "the second got in beside the first"
+            "the second started during the first"
         );
         drop(first);
         receiver

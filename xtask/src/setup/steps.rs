@@ -273,7 +273,7 @@ impl Setup<'_> {
         stamp.clear()?;
         let staging = Staging::new(&self.home, what)?;
         let mut command = python::command_under(lock, &environment_python(&self.environment()))?;
-        // The sources are no place for byte code, but without any every script would compile the libraries again.
+        // The sources are not a place for byte code, but without any every script would compile the libraries again.
         command.env(
             "PYTHONPYCACHEPREFIX",
             self.environment().join("__pycache__"),

@@ -238,7 +238,7 @@ fn check_row(name: &str, image: &str, row: &[f32]) -> anyhow::Result<()> {
         && let Some(found) = values.find(|(_, value)| !range.contains(value))
     {
         let hint = "call the array logits, if no softmax was applied";
-        return at(", which is no probability", found, hint);
+        return at(", which is not a probability", found, hint);
     }
     Ok(())
 }

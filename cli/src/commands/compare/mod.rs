@@ -51,11 +51,11 @@ pub fn run(args: CompareArgs, messages: &mut Messages) -> anyhow::Result<Verdict
         }
     }
     let recorded = match recorded {
-        // The verdict would be that of a recording that is not there.
+        // The verdict `Recorded` is wrong if the recording was not written.
         Err(error) if report.verdict() == Verdict::Recorded => return Err(error),
         other => other,
     };
-    // Whoever reads the reports learns why nothing was compared.
+    // Write the reports even on failure: they state the reason.
     reports::write_comparison(reports, &report, options.runs.stdout)?;
     recorded?;
     match obstacle {

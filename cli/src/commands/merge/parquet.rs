@@ -58,7 +58,7 @@ fn count_failures(
     let columns = Arc::new(parse_message_type(FAILURES)?);
     for row in reader.get_row_iter(Some((*columns).clone()))? {
         let row = row?;
-        // A column without a value is no text.
+        // A column without a value is not text.
         if let Ok(message) = row.get_string(1) {
             failures += 1;
             failed(row.get_string(0)?, message);
