@@ -48,7 +48,7 @@ class Ours:
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def tensor(self, kind, name, size, image):
-        """The preprocessing, and the tensor; or the error, and None."""
+        """The preprocessing, and the tensor; or the error, and None. A size of (0, 0) is that of the files."""
         line = "\t".join([kind, str(name), *map(str, size), str(image)])
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
@@ -56,7 +56,7 @@ class Ours:
         if "error" in answer:
             return answer["error"], None
         data = self.process.stdout.read(answer["bytes"])
-        return answer["preprocess"], np.frombuffer(data, "<f4").reshape(3, size[1], size[0])
+        return answer["preprocess"], np.frombuffer(data, "<f4").reshape(answer["shape"][1:])
 
 
 def drawn(width, height):

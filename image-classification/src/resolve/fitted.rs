@@ -35,7 +35,7 @@ impl ResolvedPreprocessing {
                 origin: stated.origin.clone(),
             });
         }
-        self.take_end(info)?;
+        notes.extend(self.take_end(info)?);
         let values = info.class_count();
         let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
@@ -58,14 +58,23 @@ impl ResolvedPreprocessing {
     }
 
     /// Fills the output kind and quantization from the graph end at the selected output. Other sources take precedence.
-    fn take_end(&mut self, info: &BackendInfo) -> Result<(), ResolveError> {
+    /// Returns a warning on an output that joins heads.
+    fn take_end(&mut self, info: &BackendInfo) -> Result<Option<Note>, ResolveError> {
         let model = self.model.clone();
         let failed = |source| ResolveError::Source {
             model: model.clone(),
             source,
         };
+        let mut warning = None;
+        End::check_assumed(&self.ends, info).map_err(failed)?;
         if let Some(end) = End::of(&self.ends, info) {
             end.check().map_err(failed)?;
+            let has_several = self.multi_label.as_ref().is_some_and(|it| it.value);
+            if let Some(heads) = end.heads.as_ref().filter(|_| self.scores != ScoreKind::Raw) {
+                heads.check(has_several).map_err(failed)?;
+                let is_open = self.scores == ScoreKind::Auto && !has_several;
+                warning = heads.warning().filter(|_| is_open).map(Note::warning);
+            }
             let stated = &end.settings;
             self.output = self.output.take().or_else(|| stated.output.clone());
             self.quantization = self
@@ -73,7 +82,8 @@ impl ResolvedPreprocessing {
                 .take()
                 .or_else(|| stated.quantization.clone());
         }
-        self.take_pair(info).map_err(failed)
+        self.take_pair(info).map_err(failed)?;
+        Ok(warning)
     }
 
     /// Returns the layout of the model's input. The error names the layout that the input has, if a source states another
