@@ -29,7 +29,7 @@ import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "recipes"))
 import numpy as np
-from compare import Ours, drawn, judge
+from compare import MODEL, Ours, drawn, judge
 from PIL import Image
 
 SIZES = [(57, 40), (33, 61)]
@@ -58,22 +58,18 @@ class Draws:
 
     def size(self):
         side, other = self.side(), self.side()
-        return self.one(
-            side, side, {"shortest_edge": side}, {"shortest_edge": side}, {"height": side, "width": side},
-            {"height": side, "width": side}, {"height": side, "width": other}, [side, other],
-            {"shortest_edge": side, "longest_edge": side + other}, {"longest_edge": side}, {"height": side}, None,
-        )
+        usual = [side, {"shortest_edge": side}, {"height": side, "width": side}, {"height": side, "width": other}] * 4
+        edges = {"shortest_edge": side, "longest_edge": side + other}
+        return self.one(*usual, [side, other], edges, {"longest_edge": side}, {"height": side}, None)
 
     def crop_size(self):
         side, other = self.side(), self.side()
-        return self.one(
-            side, side, {"height": side, "width": side}, {"height": side, "width": side}, {"height": side, "width": other},
-            [side, other], {"shortest_edge": side}, {"height": side}, None,
-        )
+        usual = [side, {"height": side, "width": side}, {"height": side, "width": other}] * 4
+        return self.one(*usual, [side, other], {"shortest_edge": side}, {"height": side}, None)
 
     def three(self, low, high):
         number = lambda: round(self.random.uniform(low, high), 3)
-        return self.one(*[[number(), number(), number()]] * 6, number(), [number()] * 4, None)
+        return self.one(*[[number(), number(), number()]] * 12, number(), [number()] * 4, None)
 
     def flag(self):
         return self.one(True, True, False, None)
@@ -93,10 +89,10 @@ def hugging_face_file(draws, suffix, version):
         ("do_resize", 0.1), ("do_center_crop", 0.5), ("do_rescale", 0.2), ("do_normalize", 0.3), ("do_convert_rgb", 0.2),
     ]:
         maybe(key, probability, draws.flag)
-    maybe("resample", 0.6, lambda: draws.one(0, 1, 2, 2, 3, 3, 4, 5, None))
+    maybe("resample", 0.6, lambda: draws.one(0, 0, 1, 1, 2, 2, 2, 3, 3, 3, 4, 5, None))
     maybe("image_mean", 0.5, lambda: draws.three(0, 1))
     maybe("image_std", 0.5, lambda: draws.three(0.1, 1))
-    maybe("rescale_factor", 0.2, lambda: draws.one(1 / 255, 1 / 127.5, 1, 1 / 256, None))
+    maybe("rescale_factor", 0.2, lambda: draws.one(1 / 255, 1 / 127.5, 1, 1 / 256, 1 / 256, None))
     own = {
         "PoolFormer": [("crop_pct", 0.7, lambda: draws.one(0.5, 0.9, 0.95, 1, 1.5, 0, None))],
         "ConvNext": [("crop_pct", 0.7, lambda: draws.one(0.5, 0.875, 0.95, 1, 1.5, 0, None))],
@@ -142,9 +138,9 @@ def timm_file(draws):
     if draws.chance(0.6):
         config["input_size"][2] = config["input_size"][1]
     for key, probability, value in [
-        ("interpolation", 0.8, lambda: draws.one("bilinear", "bicubic", "nearest", "lanczos", "box", "random", "hamming", "")),
+        ("interpolation", 0.8, lambda: draws.one(*["bilinear", "bicubic", "nearest", "lanczos", "box"] * 3, "random", "hamming", "")),
         ("crop_pct", 0.8, lambda: draws.one(0.5, 0.875, 0.9, 0.95, 1.0, 1.15, 0, None)),
-        ("crop_mode", 0.5, lambda: draws.one("center", "squash", "border", "", "fill", None)),
+        ("crop_mode", 0.5, lambda: draws.one(*["center", "squash", "border"] * 4, "", "fill", None)),
         ("mean", 0.7, lambda: draws.three(0, 1)),
         ("std", 0.7, lambda: draws.three(0.1, 1)),
         ("num_classes", 0.3, lambda: 7),
@@ -169,11 +165,11 @@ def timm():
 
 def open_clip_file(draws):
     side, other = draws.side(), draws.side()
-    config = {"size": draws.one(side, side, [side, side], [side, other], (side,), None)}
+    config = {"size": draws.one(side, side, [side, side], [side, other], None)}
     for key, probability, value in [
-        ("mode", 0.3, lambda: draws.one("RGB", "RGB", "L", None)),
-        ("interpolation", 0.8, lambda: draws.one("bilinear", "bicubic", "random", "nearest", None)),
-        ("resize_mode", 0.7, lambda: draws.one("shortest", "longest", "squash", "fill", None)),
+        ("mode", 0.3, lambda: draws.one(*["RGB"] * 8, "L", None)),
+        ("interpolation", 0.8, lambda: draws.one(*["bilinear", "bicubic"] * 4, "random", "nearest", None)),
+        ("resize_mode", 0.7, lambda: draws.one(*["shortest", "longest", "squash"] * 4, "fill", None)),
         ("fill_color", 0.4, lambda: draws.one(0, 7, 255, 300, None)),
         ("mean", 0.7, lambda: draws.three(0, 1)),
         ("std", 0.7, lambda: draws.three(0.1, 1)),
@@ -185,13 +181,14 @@ def open_clip_file(draws):
 
 def open_clip():
     import open_clip
-    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 
     def read(folder):
-        config = json.loads((folder / "open_clip_config.json").read_text())["preprocess_cfg"]
+        config = json.loads((folder / "open_clip_config.json").read_text())
         # As `open_clip.factory` reads a file.
-        config = {key: tuple(value) if isinstance(value, list) and key == "size" else value for key, value in config.items()}
-        transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
+        of_model = PreprocessCfg(size=config["model_cfg"]["vision_cfg"]["image_size"])
+        merged = merge_preprocess_dict(of_model, config["preprocess_cfg"])
+        transform = image_transform_v2(PreprocessCfg(**merged), is_train=False)
         return lambda path: np.asarray(transform(Image.open(path)))
 
     return f"open_clip {open_clip.__version__}", open_clip_file, read
@@ -253,19 +250,19 @@ def main():
             for number in range(arguments.count):
                 beside = folder / f"{series}{number}"
                 beside.mkdir()
-                (beside / "model.onnx").touch()
+                (beside / "model.onnx").write_bytes(MODEL)
                 file_name, file = draw(draws)
                 (beside / file_name).write_text(json.dumps(file))
                 column, remark, said = compare(ours, beside, images, read)
                 tally[column] += 1
                 if column not in ("equal", "rounding"):
-                    remarks[column, re.sub(r"[0-9.]+", "N", remark.replace(str(beside), ""))].append((file, said))
+                    remarks[column, re.sub(r"[0-9.]+", "N", remark.replace(str(beside), ""))].append((file, said, remark))
             failed |= tally["larger"] > 0
             rows.append((name, tally))
             for (column, remark), files in sorted(remarks.items(), key=lambda item: (COLUMNS.index(item[0][0]), -len(item[1]))):
                 print(f"{series}, {column}, {len(files)} times: {remark}")
-                for file, said in files[:arguments.examples]:
-                    print(f"  {json.dumps(file)}\n    {json.dumps(said)}")
+                for file, said, remark in files[:arguments.examples]:
+                    print(f"  {json.dumps(file)}\n    {json.dumps(said)}\n    {remark}")
     print(f"\n| library | {' | '.join(COLUMNS)} |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for name, tally in rows:

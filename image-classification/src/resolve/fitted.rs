@@ -532,4 +532,69 @@ mod tests {
             assert_eq!(stated, expected, "{file} {output}");
         }
     }
+
+    fn of_file(file: &str, scores: ScoreKind, info: &BackendInfo) -> Result<Vec<String>, String> {
+        let path = format!("{}/../tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+        let overrides = PreprocessOverrides {
+            scores,
+            ..PreprocessOverrides::default()
+        };
+        let found = ResolvedPreprocessing::find(path, &overrides).unwrap();
+        let text = |error: ResolveError| {
+            let source = std::error::Error::source(&error).unwrap();
+            format!("{source}; {}", error.hint())
+        };
+        let fitted = found.fit(info).map_err(text)?;
+        Ok(texts(&fitted.notes)
+            .into_iter()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    #[test]
+    fn two_joined_heads_are_no_single_classifier() {
+        let info = info(&[1, 3, 8, 8], &[1, 24]);
+        let error = of_file("two-heads.onnx", ScoreKind::Auto, &info).unwrap_err();
+        assert_eq!(
+            error,
+            "the model's output is no single classifier: its operator Concat joins 2 values (probabilities, \
+             probabilities), which cannot be ranked together; cut the model after one of the heads, or give an output \
+             that holds a single one as `output`; `scores = raw` gives the values as they are"
+        );
+        assert!(of_file("two-heads.onnx", ScoreKind::Raw, &info).is_ok());
+    }
+
+    #[test]
+    fn assumed_features_next_to_class_ids_are_rejected() {
+        let spec = |name: &str, element, dims: &[usize]| {
+            let dims = dims.iter().copied().map(Dim::Fixed).collect();
+            (name.to_owned(), Ok(TensorSpec::new(name, element, dims)))
+        };
+        let declared = || {
+            vec![
+                spec("495", ElementType::F32, &[1, 3, 1, 1]),
+                spec("496", ElementType::I64, &[1]),
+            ]
+        };
+        let opened = |output: Option<&str>| {
+            let mut options = backend_api::OpenOptions::new("model.onnx");
+            options.output = output.map(str::to_owned);
+            let chosen = backend_api::choose_outputs(declared(), &options).unwrap();
+            let input = info(&[1, 3, 8, 8], &[1]).input;
+            of_file(
+                "features-and-class.onnx",
+                ScoreKind::Auto,
+                &chosen.into_info("mock", input),
+            )
+        };
+        let error = opened(None).unwrap_err();
+        assert_eq!(
+            error,
+            "the model's output \"495\" is not what the class ids in its output \"496\" come from: it holds features, \
+             or scores of another head; the outputs are 495 f32[1, 3, 1, 1], 496 i64[1]; give the output that holds the \
+             scores or the class ids as `output`"
+        );
+        assert!(opened(Some("495")).is_ok(), "as the caller says");
+        assert!(opened(Some("496")).is_ok());
+    }
 }
