@@ -53,6 +53,10 @@ pub struct BackendInfo {
     pub input: TensorSpec,
     /// The output of a request that holds the scores.
     pub output: TensorSpec,
+    /// True if neither the caller nor a name such as `logits`, `probs` or `scores` decides which of several outputs holds
+    /// the scores.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub output_is_assumed: bool,
     /// The other outputs of a request, in the order of [`InferOutput::extra`](crate::InferOutput::extra).
     #[cfg_attr(feature = "serde", serde(default))]
     pub extra_outputs: Vec<TensorSpec>,
@@ -89,6 +93,7 @@ impl BackendInfo {
             input,
             outputs: vec![DeclaredOutput::Usable(output.clone())],
             output,
+            output_is_assumed: false,
             extra_outputs: Vec::new(),
             slots: 0,
             isolation: None,

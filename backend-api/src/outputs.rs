@@ -80,6 +80,8 @@ pub struct ChosenOutputs {
     pub specs: Vec<TensorSpec>,
     /// All outputs of the model, in its order.
     pub declared: Vec<DeclaredOutput>,
+    /// True if neither the caller nor a name such as `logits`, `probs` or `scores` decides.
+    pub is_assumed: bool,
     /// Remarks on the choice, a sentence each.
     pub notes: Vec<String>,
 }
@@ -112,6 +114,7 @@ impl ChosenOutputs {
         let mut specs = self.specs.into_iter();
         let output = specs.next().expect("the output of the scores");
         let mut info = BackendInfo::new(backend, input, output);
+        info.output_is_assumed = self.is_assumed;
         info.extra_outputs = specs.collect();
         info.outputs = self.declared;
         info.notes = self.notes;
@@ -139,6 +142,7 @@ impl ChosenOutputs {
 /// 6. If the two best outputs rank equally, or no output qualifies, it is an error.
 ///
 /// A choice among several outputs is in [`ChosenOutputs::notes`], unless the caller made it.
+/// [`ChosenOutputs::is_assumed`] states whether a name decides; who reads the graph can check the choice.
 ///
 /// # Errors
 ///
@@ -162,11 +166,13 @@ pub fn choose_outputs(
         errors.push(spec.err());
     }
     let mut notes = Vec::new();
+    let mut is_assumed = false;
     let output = match &options.output {
         Some(name) => place_of(name, &all, "output")?,
         None if all.len() == 1 => 0,
         None => {
-            let place = default_output(&all).map_err(|error| with_model(error, options))?;
+            let (place, rank) = default_output(&all).map_err(|error| with_model(error, options))?;
+            is_assumed = !rank.means_scores();
             notes.push(format!(
                 "the model has {} outputs; taking the scores from {:?} (others: {}); `output` takes another one",
                 all.len(),
@@ -212,6 +218,7 @@ pub fn choose_outputs(
         specs: specs.collect(),
         places,
         declared: all,
+        is_assumed,
         notes,
     })
 }
@@ -275,8 +282,8 @@ fn place_of(name: &str, all: &[DeclaredOutput], field: &str) -> Result<usize, Er
     })
 }
 
-/// Returns the place of the output that holds the scores, by the rule of [`choose_outputs`].
-fn default_output(all: &[DeclaredOutput]) -> Result<usize, Error> {
+/// Returns the place of the output that holds the scores, by the rule of [`choose_outputs`], and its rank.
+fn default_output(all: &[DeclaredOutput]) -> Result<(usize, Rank), Error> {
     let candidates = all.iter().enumerate();
     let mut candidates: Vec<(Rank, usize)> = candidates
         .filter_map(|(place, output)| {
@@ -304,7 +311,7 @@ fn default_output(all: &[DeclaredOutput]) -> Result<usize, Error> {
             all[second].name(),
             list(all.iter())
         ))),
-        [(_, place), ..] => Ok(place),
+        [(rank, place), ..] => Ok((place, rank)),
     }
 }
 
@@ -379,6 +386,11 @@ enum Rank {
 }
 
 impl Rank {
+    /// Returns whether the name says that the output holds scores, more than that it is an output.
+    fn means_scores(self) -> bool {
+        matches!(self, Self::Name(place) | Self::Word(place) if place + 1 < SCORES.len())
+    }
+
     /// Returns the rank of an output; `None` for features.
     fn of(spec: &TensorSpec) -> Option<Self> {
         let name = spec.name.to_ascii_lowercase();

@@ -84,9 +84,9 @@ macro_rules! operators {
 }
 
 operators! {
-    ADD = 0, AVERAGE_POOL_2D = 1, CONV_2D = 3, DEQUANTIZE = 6, FULLY_CONNECTED = 9, LOGISTIC = 14, MUL = 18,
+    ADD = 0, AVERAGE_POOL_2D = 1, CONCATENATION = 2, CONV_2D = 3, DEQUANTIZE = 6, FULLY_CONNECTED = 9, LOGISTIC = 14, MUL = 18,
     RELU = 19, RESHAPE = 22, SOFTMAX = 25, TRANSPOSE = 39, MEAN = 40, SUB = 41, DIV = 42, SQUEEZE = 43,
-    TOPK_V2 = 48, LOG_SOFTMAX = 50, CAST = 53, ARG_MAX = 56, EXPAND_DIMS = 70, ONE_HOT = 85, QUANTIZE = 114,
+    TOPK_V2 = 48, LOG_SOFTMAX = 50, CAST = 53, ARG_MAX = 56, EXPAND_DIMS = 70, PACK = 83, ONE_HOT = 85, QUANTIZE = 114,
 }
 
 impl Operator {
@@ -94,6 +94,7 @@ impl Operator {
     fn activation_field(code: i32) -> Option<usize> {
         match code {
             Self::FULLY_CONNECTED | Self::ADD | Self::SUB | Self::MUL | Self::DIV => Some(0),
+            Self::CONCATENATION => Some(1),
             Self::CONV_2D => Some(3),
             Self::AVERAGE_POOL_2D => Some(5),
             _ => None,

@@ -312,6 +312,35 @@ save(
     [value("label", [1], TensorProto.INT64), value("probabilities", [1, CLASSES])],
     [weights()],
 )
+# Two heads, each with a softmax of its own, joined to one output.
+save(
+    "two-heads",
+    [
+        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+        helper.make_node("Conv", ["mean", "weights"], ["scores"], kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["scores"], ["flat"]),
+        helper.make_node("Softmax", ["flat"], ["first"], axis=1),
+        helper.make_node("Neg", ["flat"], ["negative"]),
+        helper.make_node("Softmax", ["negative"], ["second"], axis=1),
+        helper.make_node("Concat", ["first", "second"], ["output"], axis=1),
+    ],
+    [image],
+    [value("output", [1, 2 * CLASSES])],
+    [weights()],
+)
+# Features whose name says nothing, beside the class.
+save(
+    "features-and-class",
+    [
+        helper.make_node("GlobalAveragePool", ["input"], ["495"]),
+        helper.make_node("Conv", ["495", "weights"], ["scores"], kernel_shape=[1, 1]),
+        helper.make_node("Flatten", ["scores"], ["flat"]),
+        helper.make_node("ArgMax", ["flat"], ["496"], axis=1, keepdims=0),
+    ],
+    [image],
+    [value("495", [1, 3, 1, 1]), value("496", [1], TensorProto.INT64)],
+    [weights()],
+)
 # Old exporters list the weights among the inputs too.
 old = weights()
 graph = helper.make_graph(

@@ -30,6 +30,8 @@ from PIL import Image
 
 CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 SIZES = [(500, 375), (333, 517), (64, 48), (1001, 37)]
+# An ONNX file that states its version and nothing else: an empty file is no model.
+MODEL = b"\x08\x08"
 # A row of pixels whose values are written.
 PIXELS = np.array([[[0, 1, 2], [100, 150, 200], [255, 254, 253]]], np.uint8)
 # A millionth of the largest value.
@@ -48,7 +50,7 @@ class Ours:
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def tensor(self, kind, name, size, image):
-        """The preprocessing, and the tensor; or the error, and None."""
+        """The preprocessing, and the tensor; or the error, and None. A size of (0, 0) is that of the files."""
         line = "\t".join([kind, str(name), *map(str, size), str(image)])
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
@@ -56,7 +58,7 @@ class Ours:
         if "error" in answer:
             return answer["error"], None
         data = self.process.stdout.read(answer["bytes"])
-        return answer["preprocess"], np.frombuffer(data, "<f4").reshape(3, size[1], size[0])
+        return answer["preprocess"], np.frombuffer(data, "<f4").reshape(answer["shape"][1:])
 
 
 def drawn(width, height):
@@ -140,7 +142,7 @@ def timm(folder):
         beside.mkdir()
         model = types.SimpleNamespace(pretrained_cfg=config.to_dict(), num_classes=config.num_classes, num_features=8)
         save_config_for_hf(model, str(beside / "config.json"))
-        (beside / "model.onnx").touch()
+        (beside / "model.onnx").write_bytes(MODEL)
         has_another = config.test_input_size not in (None, config.input_size)
         for at_test_size in [False, True] if has_another else [False]:
             data = resolve_data_config(pretrained_cfg=config.to_dict(), use_test_size=at_test_size)

@@ -1,7 +1,7 @@
 //! Prepares images: what `compare.py` compares with the libraries' own transforms.
 //!
 //! Each line on stdin has five parts between tabs: `recipe` and its name, or `model` and the path of a model; the width and
-//! the height of the input; the path of the image. For each line comes a line of JSON on stdout. Unless the image is
+//! the height of the input, 0 for open ones; the path of the image. For each line comes a line of JSON on stdout. Unless the image is
 //! rejected, the tensor follows: 32-bit little-endian floats in the order NCHW.
 
 #![allow(clippy::print_stdout)]
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let bytes = tensor.as_bytes();
                 let line = serde_json::json!({
                     "bytes": bytes.len(),
+                    "shape": tensor.shape(),
                     "preprocess": {
                         "color": preprocess.color.to_string(),
                         "mean": preprocess.mean,
@@ -37,7 +38,15 @@ fn main() -> Result<(), Box<dyn Error>> {
                 writeln!(out, "{line}")?;
                 out.write_all(bytes)?;
             }
-            Err(error) => writeln!(out, "{}", serde_json::json!({ "error": error.to_string() }))?,
+            Err(error) => {
+                let mut text = error.to_string();
+                let mut source = error.source();
+                while let Some(error) = source {
+                    text = format!("{text}: {error}");
+                    source = error.source();
+                }
+                writeln!(out, "{}", serde_json::json!({ "error": text }))?;
+            }
         }
         out.flush()?;
     }
@@ -59,7 +68,11 @@ fn tensor(
         ResolvedPreprocessing::find(name, &PreprocessOverrides::default())?
     };
     let spec = |dims: &[usize]| {
-        let dims = dims.iter().copied().map(Dim::Fixed).collect();
+        let dim = |&size: &usize| match size {
+            0 => Dim::Dynamic,
+            size => Dim::Fixed(size),
+        };
+        let dims = dims.iter().map(dim).collect();
         TensorSpec::new("x", ElementType::F32, dims)
     };
     let info = BackendInfo::new("none", spec(&[1, 3, height, width]), spec(&[1, 1000]));

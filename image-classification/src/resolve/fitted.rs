@@ -35,7 +35,7 @@ impl ResolvedPreprocessing {
                 origin: stated.origin.clone(),
             });
         }
-        self.take_end(info)?;
+        notes.extend(self.take_end(info)?);
         let values = info.class_count();
         let reading = OutputReading::decide(&self, info, values)?;
         if let Some(reading) = &reading {
@@ -58,14 +58,23 @@ impl ResolvedPreprocessing {
     }
 
     /// Fills the output kind and quantization from the graph end at the selected output. Other sources take precedence.
-    fn take_end(&mut self, info: &BackendInfo) -> Result<(), ResolveError> {
+    /// Returns a warning on an output that joins heads.
+    fn take_end(&mut self, info: &BackendInfo) -> Result<Option<Note>, ResolveError> {
         let model = self.model.clone();
         let failed = |source| ResolveError::Source {
             model: model.clone(),
             source,
         };
+        let mut warning = None;
+        End::check_assumed(&self.ends, info).map_err(failed)?;
         if let Some(end) = End::of(&self.ends, info) {
             end.check().map_err(failed)?;
+            let has_several = self.multi_label.as_ref().is_some_and(|it| it.value);
+            if let Some(heads) = end.heads.as_ref().filter(|_| self.scores != ScoreKind::Raw) {
+                heads.check(has_several).map_err(failed)?;
+                let is_open = self.scores == ScoreKind::Auto && !has_several;
+                warning = heads.warning().filter(|_| is_open).map(Note::warning);
+            }
             let stated = &end.settings;
             self.output = self.output.take().or_else(|| stated.output.clone());
             self.quantization = self
@@ -73,7 +82,8 @@ impl ResolvedPreprocessing {
                 .take()
                 .or_else(|| stated.quantization.clone());
         }
-        self.take_pair(info).map_err(failed)
+        self.take_pair(info).map_err(failed)?;
+        Ok(warning)
     }
 
     /// Returns the layout of the model's input. The error names the layout that the input has, if a source states another
@@ -521,5 +531,70 @@ mod tests {
                 .map(|(kind, operator)| (kind, format!("the model's last operator, {operator}")));
             assert_eq!(stated, expected, "{file} {output}");
         }
+    }
+
+    fn of_file(file: &str, scores: ScoreKind, info: &BackendInfo) -> Result<Vec<String>, String> {
+        let path = format!("{}/../tests/data/{file}", env!("CARGO_MANIFEST_DIR"));
+        let overrides = PreprocessOverrides {
+            scores,
+            ..PreprocessOverrides::default()
+        };
+        let found = ResolvedPreprocessing::find(path, &overrides).unwrap();
+        let text = |error: ResolveError| {
+            let source = std::error::Error::source(&error).unwrap();
+            format!("{source}; {}", error.hint())
+        };
+        let fitted = found.fit(info).map_err(text)?;
+        Ok(texts(&fitted.notes)
+            .into_iter()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    #[test]
+    fn two_joined_heads_are_no_single_classifier() {
+        let info = info(&[1, 3, 8, 8], &[1, 24]);
+        let error = of_file("two-heads.onnx", ScoreKind::Auto, &info).unwrap_err();
+        assert_eq!(
+            error,
+            "the model's output is not a single classifier: its operator Concat joins 2 values (probabilities, \
+             probabilities), which cannot be ranked together; cut the model after one of the heads, or give an output \
+             that holds a single one as `output`; `scores = raw` gives the values as they are"
+        );
+        assert!(of_file("two-heads.onnx", ScoreKind::Raw, &info).is_ok());
+    }
+
+    #[test]
+    fn assumed_features_next_to_class_ids_are_rejected() {
+        let spec = |name: &str, element, dims: &[usize]| {
+            let dims = dims.iter().copied().map(Dim::Fixed).collect();
+            (name.to_owned(), Ok(TensorSpec::new(name, element, dims)))
+        };
+        let declared = || {
+            vec![
+                spec("495", ElementType::F32, &[1, 3, 1, 1]),
+                spec("496", ElementType::I64, &[1]),
+            ]
+        };
+        let opened = |output: Option<&str>| {
+            let mut options = backend_api::OpenOptions::new("model.onnx");
+            options.output = output.map(str::to_owned);
+            let chosen = backend_api::choose_outputs(declared(), &options).unwrap();
+            let input = info(&[1, 3, 8, 8], &[1]).input;
+            of_file(
+                "features-and-class.onnx",
+                ScoreKind::Auto,
+                &chosen.into_info("mock", input),
+            )
+        };
+        let error = opened(None).unwrap_err();
+        assert_eq!(
+            error,
+            "the model's output \"495\" is not what the class ids in its output \"496\" come from: it holds features, \
+             or scores of another head; the outputs are 495 f32[1, 3, 1, 1], 496 i64[1]; give the output that holds the \
+             scores or the class ids as `output`"
+        );
+        assert!(opened(Some("495")).is_ok(), "as the caller says");
+        assert!(opened(Some("496")).is_ok());
     }
 }

@@ -87,6 +87,30 @@ pub enum SourceError {
         /// The output of integers.
         ids: String,
     },
+    /// The output joins heads whose values cannot be ranked together.
+    #[error(
+        "the model's output is not a single classifier: its operator {operator} joins {parts}, which cannot be ranked \
+         together"
+    )]
+    Heads {
+        /// The operator: `Concat`.
+        operator: String,
+        /// The kinds of the heads.
+        parts: String,
+    },
+    /// The output that was assumed to hold the scores is not what class ids in another output come from.
+    #[error(
+        "the model's output {output:?} is not what the class ids in its output {ids:?} come from: it holds features, or \
+         scores of another head; the outputs are {outputs}"
+    )]
+    Unrelated {
+        /// The output that was assumed to hold the scores.
+        output: String,
+        /// The output of the class ids.
+        ids: String,
+        /// All outputs.
+        outputs: String,
+    },
     /// A required key is absent.
     #[error("{file} has no {key}; expected {expected}")]
     Missing {
@@ -129,6 +153,13 @@ impl SourceError {
             }
             Self::Ranked { .. } => {
                 "give the output of the class ids as `output`; or give `labels` or `scores` if each position is a class"
+            }
+            Self::Heads { .. } => {
+                "cut the model after one of the heads, or give an output that holds a single one as `output`; \
+                 `scores = raw` gives the values as they are"
+            }
+            Self::Unrelated { .. } => {
+                "give the output that holds the scores or the class ids as `output`"
             }
             Self::TooLarge { .. } => "export or download the file again",
             Self::Malformed { .. } => "check the file, or export or download it again",

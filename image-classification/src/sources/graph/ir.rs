@@ -1,13 +1,13 @@
 //! The end of an IR's graph.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use backend_api::ModelSource;
 use model_file::ir::{Graph, Layer};
 
 use super::{
-    End, OTHER_SOFTMAX, Step, are_independent, best_ids, decide, is_over_classes,
-    is_over_no_classes, may_be_classes, no_classes, normalized, settings, sorted_by,
+    End, MOST_PARTS, OTHER_SOFTMAX, Step, Walk, best_ids, find_ends, is_along_batch,
+    is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
 };
 use crate::{OutputKind, Quantization};
 
@@ -17,11 +17,19 @@ pub(crate) fn find(graph: &Graph<'_>, model: &ModelSource) -> Vec<End> {
     let mut results: Vec<Layer<'_>> = results.collect();
     // In the order of the file.
     results.sort_by_key(|result| result.id().parse::<u64>().unwrap_or(u64::MAX));
-    results
-        .into_iter()
-        .map(|result| end(graph, model, result))
-        .collect()
+    let layers: HashMap<&str, Layer<'_>> = graph.layers().map(|it| (it.id(), it)).collect();
+    let ends = results.into_iter().map(|it| end(graph, &layers, model, it));
+    find_ends(ends.collect(), |value: &Output<'_>| {
+        let inputs = layers.get(value.0).into_iter().flat_map(|layer| {
+            let inputs = 0..layer.inputs().min(MOST_PARTS);
+            inputs.filter_map(|index| graph.input(*layer, index))
+        });
+        inputs.map(|(layer, port)| (layer.id(), port)).collect()
+    })
 }
+
+/// The id of a layer, and an output port.
+type Output<'a> = (&'a str, &'a str);
 
 /// The port of a model whose integers a `FakeQuantize` maps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,11 +88,16 @@ fn quantized<'a>(
     Some((found, graph.input(quantizer, 0)?))
 }
 
-fn end<'a>(graph: &Graph<'a>, model: &ModelSource, result: Layer<'a>) -> End {
+fn end<'a>(
+    graph: &Graph<'a>,
+    layers: &HashMap<&'a str, Layer<'a>>,
+    model: &ModelSource,
+    result: Layer<'a>,
+) -> (End, Walk<Output<'a>>) {
     let source = graph.input(result, 0);
     let quantized = source.and_then(|(layer, _)| quantized(graph, model, layer));
     let (quantization, real) = quantized.unzip();
-    let steps = || steps(graph, real.or(source), true);
+    let walk = walk(graph, layers, real.or(source), true);
     let by = "the model's last layers, FakeQuantize and Convert: scale and zero point";
     let quantization = quantization.map(|value| (value, by.to_owned()));
     let names = source.into_iter().flat_map(|(layer, port)| {
@@ -92,39 +105,48 @@ fn end<'a>(graph: &Graph<'a>, model: &ModelSource, result: Layer<'a>) -> End {
         let names = layer.output_names(port);
         names.chain([layer.name().to_owned()])
     });
-    End {
-        names: names.collect(),
-        is_by_name: false,
-        settings: settings(decide(steps()), quantization),
-        sorted_by: sorted_by(steps()),
-        no_classes: no_classes(steps()),
-    }
+    (End::new(names.collect(), &walk, quantization), walk)
 }
 
-/// Returns the steps from `value` back. With `joins` they may lead to several values that are joined.
-fn steps<'a>(
+/// Returns the steps from `value` back. With `can_join` they may lead to several values that are joined.
+fn walk<'a>(
     graph: &Graph<'a>,
+    layers: &HashMap<&'a str, Layer<'a>>,
     value: Option<(Layer<'a>, &'a str)>,
-    joins: bool,
-) -> impl Iterator<Item = (Step, String)> {
-    let mut next = value;
-    std::iter::from_fn(move || {
-        let (layer, port) = next?;
-        let (step, input) = if joins && joins_independent(graph, layer) {
-            (Step::Gives(OutputKind::IndependentProbabilities), None)
-        } else {
-            step(graph, layer, port)
+    can_join: bool,
+) -> Walk<Output<'a>> {
+    let Some((layer, port)) = value else {
+        return Walk::default();
+    };
+    Walk::back_from((layer.id(), port), |(id, port)| {
+        let layer = *layers.get(id)?;
+        let joined = can_join.then(|| join(graph, layers, layer)).flatten();
+        let (step, input) = match joined {
+            Some(step) => (step, None),
+            None => step(graph, layer, port),
         };
-        next = input;
-        Some((step, layer.operator().to_owned()))
+        let input = input.map(|(layer, port)| (layer.id(), port));
+        Some((step, layer.operator().to_owned(), input))
     })
 }
 
-/// Returns whether `layer` joins independent probabilities. They may not be joined ones: a hostile graph would never
-/// end.
-fn joins_independent<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
-    let inputs = (0..layer.inputs()).map(|index| steps(graph, graph.input(layer, index), false));
-    layer.operator() == "Concat" && are_independent(inputs)
+/// Returns the step of a layer that joins several values that depend on the image. They may not be joined ones: a hostile
+/// graph would never end.
+fn join<'a>(
+    graph: &Graph<'a>,
+    layers: &HashMap<&'a str, Layer<'a>>,
+    layer: Layer<'a>,
+) -> Option<Step> {
+    if layer.operator() != "Concat" {
+        return None;
+    }
+    let axis = layer.attribute("axis").and_then(|axis| axis.parse().ok());
+    joins(
+        (0..layer.inputs()).map(|index| graph.input(layer, index)),
+        is_along_batch(axis, layer.output_dims(0).map(|dims| dims.len())),
+        |input| input.is_none_or(|(input, _)| !is_constant(graph, input)),
+        |input| walk(graph, layers, input, false).part(),
+    )
 }
 
 fn is_constant<'a>(graph: &Graph<'a>, layer: Layer<'a>) -> bool {
@@ -299,3 +321,6 @@ fn softmax_axis(layer: Layer<'_>) -> Option<(usize, Vec<Option<usize>>)> {
     let dims = layer.input_dims(0)?;
     Some((normalized(axis, dims.len())?, dims))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,18 +3,23 @@
 //! From the output back, operators that keep the values are skipped; the first other one decides. If it is unknown,
 //! no kind is stated: a guess would be worse than the outputs of the first images.
 
+mod heads;
 pub(super) mod ir;
 pub(super) mod onnx;
 pub(super) mod tensorflow;
 pub(super) mod tflite;
 
-use backend_api::BackendInfo;
+use backend_api::{BackendInfo, DeclaredOutput};
 
+pub(crate) use self::heads::Heads;
+use self::heads::{MOST_PARTS, Part, Walk, are_independent, find_ends, is_along_batch, joins};
 use super::{SourceError, SourceSettings};
 use crate::{OutputKind, Quantization, WithOrigin};
 
 /// More operators than these do not only change shapes.
 const MOST_STEPS: usize = 64;
+/// The most outputs that a message lists.
+const MOST_LISTED: usize = 20;
 
 /// The effect of an operator on the scores.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +40,8 @@ enum Step {
     Sorts,
     /// Gives values that do not identify classes, for this reason.
     NoClasses(&'static str),
+    /// Joins several values, at least two of which depend on the image.
+    Joins(Vec<Part>),
     /// Does anything else.
     Unknown,
 }
@@ -42,6 +49,7 @@ enum Step {
 const WORST_IDS: &str = "gives the ids of the worst classes";
 const UNSORTED_IDS: &str = "gives the ids of the best classes in any order";
 const OTHER_IDS: &str = "looks for the best along a dimension other than the classes";
+const JOINED_IDS: &str = "joins class ids of several heads";
 const OTHER_SOFTMAX: &str = "works along a dimension other than the classes";
 
 /// The end of a graph at one of its outputs.
@@ -57,19 +65,79 @@ pub(crate) struct End {
     pub sorted_by: Option<String>,
     /// The operator whose output does not identify classes, and the reason.
     pub no_classes: Option<(String, &'static str)>,
+    /// The heads that the output joins, if they are not independent probabilities.
+    pub heads: Option<Heads>,
+    /// The places of the outputs that certainly are not the scores of these class ids.
+    unrelated: Vec<usize>,
+    /// The places of the outputs that are the scores of these class ids.
+    related: Vec<usize>,
 }
 
 impl End {
+    fn new<V: Copy>(
+        names: Vec<String>,
+        walk: &Walk<V>,
+        quantization: Option<(Quantization, String)>,
+    ) -> Self {
+        Self {
+            names,
+            is_by_name: false,
+            settings: settings(decide(walk.steps()), quantization),
+            sorted_by: sorted_by(walk.steps()),
+            no_classes: no_classes(walk.steps()),
+            heads: Heads::find(walk.steps()),
+            unrelated: Vec::new(),
+            related: Vec::new(),
+        }
+    }
+
+    fn holds_ids(&self) -> bool {
+        let output = self.settings.output.as_ref();
+        output.is_some_and(|output| output.value == OutputKind::ClassIds)
+    }
+
     /// Returns the end at the output that the engine takes the scores from: the one with its name, or the one at its place
     /// if the order is known.
     pub fn of<'a>(ends: &'a [Self], info: &BackendInfo) -> Option<&'a Self> {
-        let is_named = |end: &&Self| end.names.contains(&info.output.name);
+        ends.get(Self::place(ends, info)?)
+    }
+
+    fn place(ends: &[Self], info: &BackendInfo) -> Option<usize> {
+        let is_named = |end: &Self| end.names.contains(&info.output.name);
         let by_place = || {
             let is_ordered = ends.len() == 1 || ends.iter().all(|end| !end.is_by_name);
             let is_same = is_ordered && ends.len() == info.outputs.len();
-            ends.get(info.output_place().filter(|_| is_same)?)
+            let place = info.output_place().filter(|_| is_same)?;
+            (place < ends.len()).then_some(place)
         };
-        ends.iter().find(is_named).or_else(by_place)
+        ends.iter().position(is_named).or_else(by_place)
+    }
+
+    /// Rejects an assumed output if class ids in another output come from other values: it holds features, or the
+    /// scores of another head.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Unrelated`].
+    pub fn check_assumed(ends: &[Self], info: &BackendInfo) -> Result<(), SourceError> {
+        let Some(place) = Self::place(ends, info).filter(|_| info.output_is_assumed) else {
+            return Ok(());
+        };
+        if ends.iter().any(|end| end.related.contains(&place)) {
+            return Ok(());
+        }
+        match ends.iter().find(|end| end.unrelated.contains(&place)) {
+            None => Ok(()),
+            Some(ids) => {
+                let outputs = info.outputs.iter().take(MOST_LISTED);
+                let outputs: Vec<String> = outputs.map(DeclaredOutput::to_string).collect();
+                Err(SourceError::Unrelated {
+                    output: info.output.name.clone(),
+                    ids: ids.names.first().cloned().unwrap_or_default(),
+                    outputs: outputs.join(", "),
+                })
+            }
+        }
     }
 
     /// Rejects an output that does not identify classes.
@@ -114,7 +182,14 @@ fn decide(steps: impl Iterator<Item = (Step, String)>) -> Option<(OutputKind, St
                 return (is_whole && (!bounds || is_probability || is_one_hot))
                     .then(|| (kind, linear.unwrap_or(operator)));
             }
-            Step::Sorts | Step::NoClasses(_) | Step::Unknown => return None,
+            Step::Joins(parts) if are_independent(&parts) => {
+                let kind = match linear {
+                    None => OutputKind::IndependentProbabilities,
+                    Some(_) => OutputKind::Numbers,
+                };
+                return (!integers).then(|| (kind, linear.unwrap_or(operator)));
+            }
+            Step::Joins(_) | Step::Sorts | Step::NoClasses(_) | Step::Unknown => return None,
         }
     }
     None
@@ -130,19 +205,11 @@ fn sorted_by(steps: impl Iterator<Item = (Step, String)>) -> Option<String> {
             | Step::Pooled
             | Step::NoClasses(_)
             | Step::Unknown => return None,
+            Step::Joins(parts) => return parts.into_iter().find_map(|part| part.sorted_by),
             Step::Same | Step::Integers | Step::Linear | Step::Bounds | Step::Gives(_) => {}
         }
     }
     None
-}
-
-/// Returns whether `parts`, each the steps that begin at one of the values that are joined, are all independent
-/// probabilities: so is the whole, whichever part a class is in.
-fn are_independent<I: Iterator<Item = (Step, String)>>(parts: impl Iterator<Item = I>) -> bool {
-    let mut kinds = parts
-        .map(|steps| decide(steps).map(|(kind, _)| kind))
-        .peekable();
-    kinds.peek().is_some() && kinds.all(|kind| kind == Some(OutputKind::IndependentProbabilities))
 }
 
 /// Returns the operator after which `steps`, which begin at the output, do not identify classes, and the reason.
@@ -151,6 +218,7 @@ fn no_classes(steps: impl Iterator<Item = (Step, String)>) -> Option<(String, &'
         match step {
             Step::Same | Step::Integers | Step::Linear | Step::Bounds => {}
             Step::NoClasses(reason) => return Some((operator, reason)),
+            Step::Joins(parts) => return parts.iter().find_map(|part| part.reason(&operator)),
             _ => return None,
         }
     }

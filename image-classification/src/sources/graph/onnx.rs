@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo, text};
 
 use super::{
-    End, OTHER_SOFTMAX, Step, WORST_IDS, are_independent, best_ids, decide, is_over_classes,
-    is_over_no_classes, may_be_classes, no_classes, normalized, settings, sorted_by,
+    End, OTHER_SOFTMAX, Step, WORST_IDS, Walk, best_ids, find_ends, is_along_batch,
+    is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
 };
 use crate::{OutputKind, Quantization};
 
@@ -26,11 +26,15 @@ pub(crate) fn find(model: &Model) -> Vec<End> {
         return Vec::new();
     };
     let values = Values::of(graph, model.opset());
-    let end = |output: &ValueInfo| match &output.name {
+    let ends = graph.output.iter().map(|output| match &output.name {
         Some(name) => values.end(name, text(name).into_owned()),
-        None => End::default(),
-    };
-    graph.output.iter().map(end).collect()
+        None => (End::default(), Walk::default()),
+    });
+    find_ends(ends.collect(), |value: &&[u8]| {
+        let producer = values.producers.get(value);
+        let inputs = producer.into_iter().flat_map(|(node, _)| &node.input);
+        inputs.map(|input| &input[..]).collect()
+    })
 }
 
 fn dims_of(info: &ValueInfo) -> Option<Dims> {
@@ -87,38 +91,42 @@ impl<'a> Values<'a> {
         values
     }
 
-    /// Returns the end of the graph at `output`, which is called `name`.
-    fn end(&self, output: &'a [u8], name: String) -> End {
-        let steps = || self.steps(output, true);
-        End {
-            names: vec![name],
-            is_by_name: false,
-            settings: settings(decide(steps()), self.quantization(output)),
-            sorted_by: sorted_by(steps()),
-            no_classes: no_classes(steps()),
-        }
+    /// Returns the end of the graph at `output`, which is called `name`, and the steps to it.
+    fn end(&self, output: &'a [u8], name: String) -> (End, Walk<&'a [u8]>) {
+        let walk = self.walk(output, true);
+        let end = End::new(vec![name], &walk, self.quantization(output));
+        (end, walk)
     }
 
     /// Returns the steps from `value` back. With `joins` they may lead to several values that are joined.
-    fn steps(&self, value: &'a [u8], joins: bool) -> impl Iterator<Item = (Step, String)> {
-        let mut value = value;
-        std::iter::from_fn(move || {
+    fn walk(&self, value: &'a [u8], joins: bool) -> Walk<&'a [u8]> {
+        Walk::back_from(value, |value| {
             let (node, index) = *self.producers.get(value)?;
-            let (step, input) = if joins && node.is_onnx() && self.joins_independent(node) {
-                (Step::Gives(OutputKind::IndependentProbabilities), 0)
-            } else {
-                self.step(node, index)
+            let joined = joins.then(|| self.join(node)).flatten();
+            let (step, input) = match joined {
+                Some(step) => (step, 0),
+                None => self.step(node, index),
             };
-            value = node.input.get(input).map_or(&[][..], |name| name);
-            Some((step, node.operator().into_owned()))
+            let next = node.input.get(input).map(|name| &name[..]);
+            Some((step, node.operator().into_owned(), next))
         })
     }
 
-    /// Returns whether `node` joins independent probabilities. They may not be joined ones: a hostile graph would never
-    /// end.
-    fn joins_independent(&self, node: &'a Node) -> bool {
-        node.operator() == "Concat"
-            && are_independent(node.input.iter().map(|input| self.steps(input, false)))
+    /// Returns the step of an operator that joins several values that depend on the image. They may not be joined ones: a
+    /// hostile graph would never end.
+    fn join(&self, node: &'a Node) -> Option<Step> {
+        if !node.is_onnx() || node.operator() != "Concat" {
+            return None;
+        }
+        let axis = node.attribute("axis").and_then(|axis| axis.i);
+        let dims = node.output.first();
+        let dims = dims.and_then(|output| self.dims.get(&output[..]));
+        joins(
+            node.input.iter().map(|input| &input[..]),
+            is_along_batch(axis, dims.map(Vec::len)),
+            |input| !self.is_constant(input),
+            |input| self.walk(input, false).part(),
+        )
     }
 
     /// Returns whether `value` does not depend on the image.
@@ -462,235 +470,4 @@ fn scalar(tensor: &Tensor) -> Option<f32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use model_file::onnx::{Attribute, Dimension, TensorShape, TensorType, Type};
-
-    use super::*;
-
-    fn node(operator: &str, inputs: &[&str], output: &str) -> Node {
-        Node {
-            op_type: Some(operator.to_owned().into()),
-            input: inputs
-                .iter()
-                .map(|name| (*name).to_owned().into())
-                .collect(),
-            output: vec![output.to_owned().into()],
-            ..Node::default()
-        }
-    }
-
-    fn kind_of(nodes: Vec<Node>, dims: &[i64]) -> Option<OutputKind> {
-        let end = end_of(nodes, dims);
-        end.settings.output.map(|stated| stated.value)
-    }
-
-    fn end_of(nodes: Vec<Node>, dims: &[i64]) -> End {
-        let dim = |&size| Dimension {
-            dim_value: Some(size),
-            ..Dimension::default()
-        };
-        let shape = TensorShape {
-            dim: dims.iter().map(dim).collect(),
-        };
-        let tensor_type = TensorType {
-            elem_type: Some(DataType::Float as i32),
-            shape: Some(shape),
-        };
-        let output = ValueInfo {
-            name: Some("y".into()),
-            r#type: Some(Type {
-                tensor_type: Some(tensor_type),
-                ..Type::default()
-            }),
-            ..ValueInfo::default()
-        };
-        let weights = Tensor {
-            name: Some("w".into()),
-            ..Tensor::default()
-        };
-        let graph = Graph {
-            node: nodes,
-            output: vec![output],
-            initializer: vec![weights],
-            ..Graph::default()
-        };
-        let model = Model {
-            graph: Some(graph),
-            ..Model::default()
-        };
-        find(&model).remove(0)
-    }
-
-    #[test]
-    fn sorted_scores_have_no_classes() {
-        let top_k = |output: usize, axis: i64, then: &str, dims: &[i64]| {
-            let mut top_k = node("TopK", &["x", "k"], "values");
-            top_k.output = vec!["values".into(), "indices".into()];
-            top_k.attribute.push(Attribute {
-                name: Some("axis".into()),
-                i: Some(axis),
-                ..Attribute::default()
-            });
-            let value = ["values", "indices"][output];
-            end_of(vec![top_k, node(then, &[value], "y")], dims)
-        };
-        for then in ["Identity", "Softmax", "Reshape", "Cast", "Log"] {
-            // The input of the logarithm is unknown.
-            let expected = Some("TopK".to_owned()).filter(|_| then != "Log");
-            assert_eq!(top_k(0, -1, then, &[1, 5]).sorted_by, expected, "{then}");
-        }
-        let indices = top_k(1, -1, "Identity", &[1, 5]);
-        assert_eq!(indices.sorted_by, None);
-        let kind = indices.settings.output.map(|stated| stated.value);
-        assert_eq!(kind, Some(OutputKind::ClassIds));
-        assert_eq!(
-            top_k(0, 1, "Identity", &[1, 1]).sorted_by.as_deref(),
-            Some("TopK")
-        );
-        // The best positions of each class.
-        assert_eq!(top_k(0, 2, "Identity", &[1, 5, 1]).sorted_by, None);
-        assert_eq!(top_k(0, 2, "ReduceMean", &[1, 5]).sorted_by, None);
-    }
-
-    fn reason_of(operator: &str, attributes: &[(&str, i64)], dims: &[i64]) -> Option<&'static str> {
-        let mut last = node(operator, &["x", "k"], "y");
-        if operator == "TopK" {
-            last.output = vec!["values".into(), "y".into()];
-        }
-        last.attribute
-            .extend(attributes.iter().map(|(name, value)| Attribute {
-                name: Some((*name).to_owned().into()),
-                i: Some(*value),
-                ..Attribute::default()
-            }));
-        end_of(vec![last], dims)
-            .no_classes
-            .map(|(_, reason)| reason)
-    }
-
-    #[test]
-    fn ids_of_the_worst_classes_are_rejected() {
-        let top_k = |attributes: &[(&str, i64)], dims: &[i64]| reason_of("TopK", attributes, dims);
-        assert_eq!(top_k(&[("largest", 0)], &[1, 5]), Some(WORST_IDS));
-        assert_eq!(top_k(&[("largest", 1), ("sorted", 1)], &[1, 5]), None);
-        assert_eq!(
-            top_k(&[("sorted", 0)], &[1, 5]),
-            Some(super::super::UNSORTED_IDS)
-        );
-        assert_eq!(top_k(&[("sorted", 0)], &[1, 1]), None);
-        assert_eq!(reason_of("ArgMin", &[], &[1, 1]), Some(WORST_IDS));
-    }
-
-    #[test]
-    fn ids_of_another_dimension_are_rejected() {
-        let other = Some(super::super::OTHER_IDS);
-        let arg_max = |axis: i64, keep: i64, dims: &[i64]| {
-            reason_of("ArgMax", &[("axis", axis), ("keepdims", keep)], dims)
-        };
-        assert_eq!(arg_max(1, 1, &[1, 1]), None);
-        assert_eq!(arg_max(-1, 0, &[1]), None);
-        assert_eq!(arg_max(1, 0, &[4]), None, "a batch");
-        assert_eq!(arg_max(0, 1, &[1]), None, "the only dimension");
-        assert_eq!(arg_max(0, 1, &[1, 5]), other);
-        assert_eq!(arg_max(0, 0, &[5]), other);
-        assert_eq!(arg_max(1, 1, &[1, 1, 5]), other);
-        assert_eq!(reason_of("TopK", &[("axis", 0)], &[1, 5]), other);
-    }
-
-    #[test]
-    fn a_softmax_over_ones_or_the_batch_is_rejected() {
-        // The model states no opset: 1, in which a softmax is over all dimensions from its axis on.
-        let softmax = |axis: i64, dims: &[i64]| reason_of("Softmax", &[("axis", axis)], dims);
-        assert_eq!(softmax(1, &[1, 5]), None);
-        assert_eq!(softmax(0, &[1, 5]), None);
-        assert_eq!(softmax(2, &[1, 5, 1]), Some(OTHER_SOFTMAX));
-        assert_eq!(softmax(1, &[5, 1]), Some(OTHER_SOFTMAX));
-    }
-
-    #[test]
-    fn weights_may_be_computed_from_constants_but_not_from_the_image() {
-        let of = |weights: Node| kind_of(vec![weights, node("MatMul", &["x", "m"], "y")], &[1, 5]);
-        assert_eq!(of(node("Identity", &["w"], "m")), Some(OutputKind::Logits));
-        assert_eq!(of(node("Identity", &["x"], "m")), None);
-        assert_eq!(of(node("RandomNormal", &[], "m")), None);
-    }
-
-    #[test]
-    fn a_softmax_of_an_old_opset_is_over_all_dimensions_from_its_axis_on() {
-        let of = |axis: Option<i64>, dims: &[i64]| {
-            let mut softmax = node("Softmax", &["x"], "y");
-            softmax.attribute.extend(axis.map(|axis| Attribute {
-                name: Some("axis".into()),
-                i: Some(axis),
-                ..Attribute::default()
-            }));
-            // The model states no opset: 1.
-            kind_of(vec![softmax], dims)
-        };
-        assert_eq!(of(None, &[1, 5, 1, 1]), Some(OutputKind::Probabilities));
-        assert_eq!(of(Some(1), &[1, 1, 1, 5]), Some(OutputKind::Probabilities));
-        assert_eq!(of(Some(3), &[1, 5, 1, 1]), None);
-        assert_eq!(of(Some(0), &[2, 5]), None);
-    }
-
-    #[test]
-    fn bounded_and_joined_sigmoids_are_independent() {
-        let independent = Some(OutputKind::IndependentProbabilities);
-        let sigmoid = |name: &str| node("Sigmoid", &["x"], name);
-        let clip = |input: &str, output: &str| node("Clip", &[input, "w", "w"], output);
-        assert_eq!(
-            kind_of(vec![sigmoid("s"), clip("s", "y")], &[1, 6]),
-            independent
-        );
-        let most = node("Max", &["w", "s"], "y");
-        assert_eq!(kind_of(vec![sigmoid("s"), most], &[1, 6]), independent);
-        let logits = node("MatMul", &["x", "w"], "s");
-        assert_eq!(kind_of(vec![logits.clone(), clip("s", "y")], &[1, 6]), None);
-        let join = |input: &[&str], output: &str| node("Concat", input, output);
-        let joined = vec![
-            sigmoid("a"),
-            sigmoid("s"),
-            clip("s", "b"),
-            join(&["a", "b"], "y"),
-        ];
-        assert_eq!(kind_of(joined, &[1, 6]), independent);
-        let mixed = vec![sigmoid("a"), logits, join(&["a", "s"], "y")];
-        assert_eq!(kind_of(mixed, &[1, 6]), None);
-        assert_eq!(kind_of(vec![join(&[], "y")], &[1, 6]), None);
-        let mut fan: Vec<Node> = (0..60)
-            .map(|n| {
-                let before = format!("c{}", n + 1);
-                join(&[&before, &before], &format!("c{n}"))
-            })
-            .collect();
-        fan.push(node("Identity", &["c0"], "y"));
-        assert_eq!(kind_of(fan, &[1, 6]), None);
-    }
-
-    #[test]
-    fn hostile_graphs_end() {
-        // A circle, and constants that fan out.
-        assert_eq!(
-            kind_of(
-                vec![node("Identity", &["z"], "y"), node("Identity", &["y"], "z")],
-                &[1, 5]
-            ),
-            None
-        );
-        assert_eq!(
-            kind_of(
-                vec![node("Log", &["z"], "y"), node("Log", &["y"], "z")],
-                &[1, 5]
-            ),
-            None
-        );
-        let mut nodes: Vec<Node> = (0..200)
-            .map(|n| {
-                let before = format!("n{}", n + 1);
-                node("Add", &[&before, &before, &before], &format!("n{n}"))
-            })
-            .collect();
-        nodes.push(node("MatMul", &["x", "n0"], "y"));
-        assert_eq!(kind_of(nodes, &[1, 5]), None);
-    }
-}
+mod tests;

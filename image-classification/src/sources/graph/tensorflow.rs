@@ -6,9 +6,8 @@ use std::collections::{HashMap, HashSet};
 use model_file::tensorflow::{Dims, Graph, Output, Value};
 
 use super::{
-    End, MOST_STEPS, OTHER_SOFTMAX, Step, WORST_IDS, are_independent, best_ids, decide,
-    is_over_classes, is_over_no_classes, may_be_classes, no_classes, normalized, settings,
-    sorted_by,
+    End, MOST_STEPS, OTHER_SOFTMAX, Step, WORST_IDS, Walk, best_ids, find_ends, is_along_batch,
+    is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
 };
 use crate::OutputKind;
 
@@ -25,8 +24,8 @@ pub(crate) fn find(graph: &Graph<'_>) -> Vec<End> {
         dims: RefCell::default(),
         is_cut: Cell::new(false),
     };
-    let outputs = graph.outputs().iter();
-    outputs.map(|output| values.end(output)).collect()
+    let ends = graph.outputs().iter().map(|output| values.end(output));
+    find_ends(ends.collect(), |value: &Value| values.inputs(*value))
 }
 
 struct Values<'g, 'a> {
@@ -40,55 +39,50 @@ struct Values<'g, 'a> {
 }
 
 impl<'a> Values<'_, 'a> {
-    fn end(&self, output: &Output<'a>) -> End {
+    fn end(&self, output: &Output<'a>) -> (End, Walk<Value>) {
         let value = self.graph.value(output);
-        let found = value.map(|value| self.steps(value, output.dims.clone(), true));
-        let found = found.unwrap_or_default();
+        let walk = value.map(|value| self.walk(value, output.dims.clone(), true));
+        let walk = walk.unwrap_or_default();
         let mut names = vec![output.name.clone()];
         if !output.is_in_signature {
             // OpenVINO gives a tensor the names of all operators that pass it on, and calls the output by one of them.
-            for (value, step, _) in &found {
+            for (value, step, _) in &walk.0 {
                 names.extend(self.graph.names(*value));
                 if *step != Step::Same {
                     break;
                 }
             }
         }
-        let steps = || found.iter().map(|(_, step, by)| (step.clone(), by.clone()));
-        End {
-            names,
-            is_by_name: true,
-            settings: settings(decide(steps()), None),
-            sorted_by: sorted_by(steps()),
-            no_classes: no_classes(steps()),
-        }
+        let mut end = End::new(names, &walk, None);
+        end.is_by_name = true;
+        (end, walk)
     }
 
-    /// Returns the values and steps from `value` back. `dims` are the dimensions of `value`, if the file states them
-    /// elsewhere. With `joins` the steps may lead to several values that are joined.
-    fn steps(
-        &self,
-        value: Value,
-        mut dims: Option<Dims>,
-        joins: bool,
-    ) -> Vec<(Value, Step, String)> {
-        let mut steps = Vec::new();
-        let mut next = Some(value);
-        while let Some(value) = next
-            && steps.len() < MOST_STEPS
-            && self.visit()
-        {
+    /// Returns the steps from `value` back. `dims` are the dimensions of `value`, if the file states them elsewhere. With
+    /// `can_join` they may lead to several values that are joined.
+    fn walk(&self, value: Value, mut dims: Option<Dims>, can_join: bool) -> Walk<Value> {
+        Walk::back_from(value, |value| {
+            if !self.visit() {
+                return None;
+            }
             let operator = self.operator(value);
-            let (step, input) = if joins && self.joins_independent(value) {
-                (Step::Gives(OutputKind::IndependentProbabilities), 0)
-            } else {
-                self.step(value, dims.as_deref())
+            let joined = can_join.then(|| self.join(value, dims.as_deref()));
+            let (step, input) = match joined.flatten() {
+                Some(step) => (step, 0),
+                None => self.step(value, dims.as_deref()),
             };
-            dims = dims.filter(|_| keeps_shape(operator));
-            next = self.graph.input(value, input);
-            steps.push((value, step, operator.to_owned()));
-        }
-        steps
+            dims = dims.take().filter(|_| keeps_shape(operator));
+            Some((step, operator.to_owned(), self.graph.input(value, input)))
+        })
+    }
+
+    /// Returns the known inputs of a value.
+    fn inputs(&self, value: Value) -> Vec<Value> {
+        let inputs = 0..self.graph.inputs(value);
+        let inputs = inputs.take_while(|_| self.visit());
+        inputs
+            .filter_map(|index| self.graph.input(value, index))
+            .collect()
     }
 
     fn operator(&self, value: Value) -> &str {
@@ -101,20 +95,35 @@ impl<'a> Values<'_, 'a> {
         self.visits.get() <= MOST_VISITS
     }
 
-    /// Returns whether the node joins independent probabilities. They may not be joined ones: a hostile graph would never
-    /// end.
-    fn joins_independent(&self, value: Value) -> bool {
-        if self.operator(value) != "ConcatV2" {
-            return false;
-        }
-        // The last input is the dimension.
-        let joined = 0..self.graph.inputs(value).saturating_sub(1);
-        are_independent(joined.map(|index| {
-            let input = self.graph.input(value, index).filter(|_| self.visit());
-            let steps = input.map(|input| self.steps(input, None, false));
-            let steps = steps.unwrap_or_default().into_iter();
-            steps.map(|(_, step, by)| (step, by))
-        }))
+    /// Returns the step of a node that joins several values that depend on the image. They may not be joined ones: a hostile
+    /// graph would never end.
+    fn join(&self, value: Value, stated: Option<&[Option<usize>]>) -> Option<Step> {
+        let inputs = self.graph.inputs(value);
+        let (joined, axis) = match self.operator(value) {
+            // The last input is the dimension.
+            "ConcatV2" => {
+                let joined = inputs.saturating_sub(1);
+                let axis = self.constant(value, joined);
+                (joined, axis.and_then(|axis| axis.first().copied()))
+            }
+            "Pack" => {
+                let axis = self.graph.producer(value).0.integer("axis");
+                (inputs, Some(axis.unwrap_or_default()))
+            }
+            _ => return None,
+        };
+        let dims = self.dims(value);
+        let rank = dims.as_deref().or(stated).map(<[_]>::len);
+        joins(
+            0..joined,
+            is_along_batch(axis, rank),
+            |index| !self.is_constant(value, index),
+            |index| {
+                let input = self.graph.input(value, index).filter(|_| self.visit());
+                let walk = input.map(|input| self.walk(input, None, false));
+                walk.unwrap_or_default().part()
+            },
+        )
     }
 
     /// Returns whether an input of `value` does not depend on the image.

@@ -1,43 +1,93 @@
 //! The end of a TensorFlow Lite graph.
 
+use std::collections::HashMap;
+
 use model_file::tflite::{Graph, Operator, Tensor, TensorType};
 
 use super::{
-    End, OTHER_IDS, OTHER_SOFTMAX, Step, best_ids, decide, is_over_classes, is_over_no_classes,
-    may_be_classes, no_classes, settings, sorted_by,
+    End, OTHER_IDS, OTHER_SOFTMAX, Step, Walk, best_ids, find_ends, is_over_classes,
+    is_over_no_classes, joins, may_be_classes,
 };
 use crate::{OutputKind, Quantization};
 
 /// Reads the end of the graph for each of its outputs.
 pub(crate) fn find(graph: &Graph) -> Vec<End> {
-    let outputs = graph.outputs.iter();
-    outputs.map(|output| end(graph, *output)).collect()
+    let mut values = Values {
+        graph,
+        producers: HashMap::new(),
+    };
+    for operator in &graph.operators {
+        for output in &operator.outputs {
+            values.producers.entry(*output).or_insert(operator);
+        }
+    }
+    let ends = graph.outputs.iter().map(|output| values.end(*output));
+    find_ends(ends.collect(), |value: &i32| {
+        let producer = values.producers.get(value);
+        producer.map_or_else(Vec::new, |operator| operator.inputs.clone())
+    })
 }
 
-fn end(graph: &Graph, output: i32) -> End {
-    let steps = || {
-        let mut value = output;
-        std::iter::from_fn(move || {
-            let operator = graph.producer(value)?;
-            let index = operator
-                .outputs
-                .iter()
-                .position(|&output| output == value)?;
-            let (step, input) = step(graph, operator, index);
-            value = *operator.inputs.get(input)?;
-            Some((step, operator.name()))
+struct Values<'a> {
+    graph: &'a Graph,
+    /// The operators by the tensors that they make.
+    producers: HashMap<i32, &'a Operator>,
+}
+
+impl Values<'_> {
+    fn end(&self, output: i32) -> (End, Walk<i32>) {
+        let graph = self.graph;
+        let walk = self.walk(output, true);
+        let by = |port: &str| format!("the model's {port} tensor: scale and zero point");
+        let quantization = graph.tensor(output).and_then(quantization);
+        let name = graph.tensor(output).map(|tensor| tensor.name.clone());
+        let quantization = quantization.map(|value| (value, by("output")));
+        (
+            End::new(name.into_iter().collect(), &walk, quantization),
+            walk,
+        )
+    }
+
+    /// Returns the steps from `value` back. With `can_join` they may lead to several values that are joined.
+    fn walk(&self, value: i32, can_join: bool) -> Walk<i32> {
+        Walk::back_from(value, |value| {
+            let operator = *self.producers.get(&value)?;
+            let mut outputs = operator.outputs.iter();
+            let index = outputs.position(|&output| output == value)?;
+            let joined = can_join.then(|| self.join(operator)).flatten();
+            let (step, input) = match joined {
+                Some(step) => (step, 0),
+                None => step(self.graph, operator, index),
+            };
+            let before = operator.inputs.get(input).copied();
+            Some((step, operator.name(), before))
         })
-    };
-    let by = |port: &str| format!("the model's {port} tensor: scale and zero point");
-    let quantization = graph.tensor(output).and_then(quantization);
-    let name = graph.tensor(output).map(|tensor| tensor.name.clone());
-    let quantization = quantization.map(|value| (value, by("output")));
-    End {
-        names: name.into_iter().collect(),
-        is_by_name: false,
-        settings: settings(decide(steps()), quantization),
-        sorted_by: sorted_by(steps()),
-        no_classes: no_classes(steps()),
+    }
+
+    /// Returns the step of an operator that joins several values that depend on the image. They may not be joined ones: a
+    /// hostile graph would never end.
+    fn join(&self, operator: &Operator) -> Option<Step> {
+        let graph = self.graph;
+        if !matches!(operator.code, Operator::CONCATENATION | Operator::PACK)
+            || operator.activation != 0
+        {
+            return None;
+        }
+        let first =
+            |tensor| dims(graph, tensor).and_then(|dims| Some((*dims.first()?, dims.len())));
+        let (before, after) = (
+            first(operator.inputs.first()),
+            first(operator.outputs.first()),
+        );
+        let is_along_batch = before
+            .zip(after)
+            .is_some_and(|((before, _), (after, rank))| rank > 1 && before != after);
+        joins(
+            operator.inputs.iter().copied(),
+            is_along_batch,
+            |input| graph.tensor(input).is_none_or(|tensor| !tensor.is_constant),
+            |input| self.walk(input, false).part(),
+        )
     }
 }
 
@@ -161,3 +211,6 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
     };
     (step, 0)
 }
+
+#[cfg(test)]
+mod tests;

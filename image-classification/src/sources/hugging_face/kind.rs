@@ -210,6 +210,15 @@ impl Kind {
         }
     }
 
+    /// Returns whether the processor has a default of `crop_size`. Others reject a file that switches the cut on without
+    /// a size.
+    pub fn has_crop_size(self) -> bool {
+        !matches!(
+            self.name,
+            "Blip" | "ConvNext" | "DINOv3ViT" | "Pvt" | "Segformer" | "Siglip" | "ViT"
+        )
+    }
+
     /// Returns whether the library that resizes is torchvision, if there is no processor with another one.
     pub fn only_library(self) -> Option<bool> {
         match self.name {

@@ -188,6 +188,18 @@ impl Processor<'_> {
         Ok(self.keys.bool(key)?.unwrap_or(default))
     }
 
+    /// Rejects `null` for a key that the step `switch` needs, as the library does. Version 4 with Pillow takes its
+    /// default for most.
+    fn need(self, key: &str, switch: &str) -> Result<(), SourceError> {
+        let has_default =
+            self.library.is_pillow_of_version_4() && !matches!(key, "resample" | "rescale_factor");
+        if self.is_null(key) && !has_default {
+            let expected = format!("a value, because {switch} is on");
+            return Err(self.keys.error(key, &expected));
+        }
+        Ok(())
+    }
+
     /// Rejects unknown keys that may change pixels. Returns the other unknown keys.
     fn reject_unknown(self) -> Result<Vec<String>, SourceError> {
         let mut unused = Vec::new();
@@ -261,6 +273,8 @@ fn resize(
     if !processor.flag("do_resize", true)? {
         return Err(keys.error("do_resize", "true: every image has to get the model's size"));
     }
+    processor.need("size", "do_resize")?;
+    processor.need("resample", "do_resize")?;
     let square = |side| ImageSize {
         width: side,
         height: side,
@@ -272,9 +286,11 @@ fn resize(
             // Siglip's default is a square, but its integers are short sides.
             let is_short = matches!(default, Side::Short(_)) || kind.name == "Siglip";
             // Version 4 with Pillow has no such attribute.
-            let stated = keys.bool("default_to_square")?;
-            let stated =
-                stated.filter(|_| !is_known || !processor.library.is_pillow_of_version_4());
+            // `null` is off. Version 4 with Pillow has no such attribute.
+            let has_attribute = !processor.library.is_pillow_of_version_4();
+            let is_off = has_attribute && processor.is_null("default_to_square");
+            let stated = keys.bool("default_to_square")?.or(is_off.then_some(false));
+            let stated = stated.filter(|_| !is_known || has_attribute);
             let is_square = stated.unwrap_or(!is_short);
             size_of(keys, "size", !is_square)?
         }
@@ -322,6 +338,9 @@ fn resize(
                 "false: the centre is cut out by crop_pct, and another cut would move it",
             ));
         }
+        if side < 384 {
+            processor.need("crop_pct", "do_resize")?;
+        }
         let fraction = keys.number("crop_pct")?.unwrap_or(224.0 / 256.0);
         let resize = if side < 384 {
             let short = enlarged(keys, side, fraction)?;
@@ -340,6 +359,11 @@ fn resize(
     let crop = if ignores_crop || !processor.flag("do_center_crop", kind.crops)? {
         None
     } else if is_known && keys.get("crop_size").is_none() {
+        processor.need("crop_size", "do_center_crop")?;
+        if !kind.has_crop_size() {
+            let expected = "height and width, because do_center_crop is on";
+            return Err(keys.error("crop_size", expected));
+        }
         Some(square(kind.crop_size))
     } else {
         let Size::Exact(crop) = size_of(keys, "crop_size", false)? else {
@@ -455,7 +479,6 @@ fn interpolation(processor: Processor<'_>) -> Result<WithOrigin<Interpolation>, 
         ..
     } = processor;
     let number = match keys.get("resample") {
-        None if processor.is_null("resample") => Some(2),
         None => Some(kind.filter),
         Some(value) => value.as_u64(),
     };
@@ -539,6 +562,7 @@ fn normalization(
     let (mut factor, mut offset) = ([1.0; 3], [0.0; 3]);
     let mut used = Vec::new();
     if processor.flag("do_rescale", true)? {
+        processor.need("rescale_factor", "do_rescale")?;
         let rescale = keys.number("rescale_factor")?.unwrap_or(1.0 / 255.0);
         if rescale == 0.0 {
             return Err(keys.error("rescale_factor", "a number that is not 0"));
@@ -565,6 +589,8 @@ fn normalization(
     };
     // MobileViT never normalizes; its file is ignored.
     if kind.name != "MobileViT" && processor.flag("do_normalize", true)? {
+        processor.need("image_mean", "do_normalize")?;
+        processor.need("image_std", "do_normalize")?;
         let mean = keys
             .three("image_mean")?
             .or(is_known.then(|| default.mean()))

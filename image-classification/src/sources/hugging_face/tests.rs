@@ -291,15 +291,13 @@ fn floats_are_resized_as_dinov3_does() {
 }
 
 #[test]
-fn null_is_off_in_every_version() {
+fn null_for_crop_pct_is_off_in_every_version() {
     for name in ["PoolFormerImageProcessor", "PoolFormerImageProcessorFast"] {
         let text = format!(
-            r#"{{"crop_pct": null, "size": 90, "crop_size": 90, "resample": null, "image_processor_type": "{name}"}}"#
+            r#"{{"crop_pct": null, "size": 90, "crop_size": 90, "image_processor_type": "{name}"}}"#
         );
         let settings = read(&text).unwrap();
         assert_eq!(settings.resize.unwrap().value.to_string(), "short:90:floor");
-        let filter = settings.interpolation.unwrap().value.to_string();
-        assert!(filter.ends_with("bilinear"), "{filter}");
     }
 }
 
@@ -556,4 +554,71 @@ fn harmless_keys_are_reported_as_unused() {
     );
     let unused = settings.unwrap().unused;
     assert_eq!(unused, ["preprocessor_config.json: max_image_size"]);
+}
+
+// As transformers 5.24.0 and 4.57.6 read such files: `tests/reference/random_configs.py`.
+#[test]
+fn null_is_rejected_where_the_library_needs_a_value() {
+    for (key, has_default) in [
+        ("size", true),
+        ("resample", false),
+        ("crop_size", true),
+        ("rescale_factor", false),
+        ("image_mean", true),
+        ("image_std", true),
+    ] {
+        for (name, version) in [
+            ("CLIPImageProcessor", "5.24.0"),
+            ("CLIPImageProcessorPil", "5.24.0"),
+            ("CLIPImageProcessorFast", "4.57.6"),
+            ("CLIPImageProcessor", "4.57.6"),
+        ] {
+            let settings = read(&format!(
+                r#"{{"image_processor_type": "{name}", "transformers_version": "{version}", "{key}": null,
+                    "do_resize": true}}"#
+            ));
+            if has_default && version.starts_with('4') && !name.ends_with("Fast") {
+                assert!(settings.is_ok(), "{key}");
+            } else {
+                let error = settings.unwrap_err().to_string();
+                let part = format!("{key} = `null`");
+                assert!(error.contains(&part), "{name} {version}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_without_a_size_is_rejected() {
+    let of = |name: &str, crop: &str| {
+        read(&format!(
+            r#"{{"image_processor_type": "{name}ImageProcessor", "transformers_version": "5.24.0",
+                "do_center_crop": true, "size": {{"height": 20, "width": 20}}{crop}}}"#
+        ))
+    };
+    for name in ["Blip", "Pvt", "Siglip", "ViT"] {
+        let error = of(name, "").unwrap_err().to_string();
+        assert!(error.contains("has no crop_size"), "{name}: {error}");
+        assert!(of(name, r#", "crop_size": 16"#).is_ok(), "{name}");
+    }
+    assert!(of("Beit", "").is_ok());
+}
+
+#[test]
+fn null_for_default_to_square_is_off_where_there_is_such_an_attribute() {
+    let resize = |name: &str, version: &str| {
+        let settings = read(&format!(
+            r#"{{"image_processor_type": "{name}", "transformers_version": "{version}", "size": 43,
+                "do_center_crop": true, "crop_size": 43, "default_to_square": null}}"#
+        ));
+        settings.unwrap().resize.unwrap().value.to_string()
+    };
+    for (name, version) in [
+        ("BeitImageProcessor", "5.24.0"),
+        ("BeitImageProcessorPil", "5.24.0"),
+        ("BeitImageProcessorFast", "4.57.6"),
+    ] {
+        assert_eq!(resize(name, version), "short:43:floor", "{name} {version}");
+    }
+    assert_eq!(resize("BeitImageProcessor", "4.57.6"), "stretch");
 }

@@ -373,6 +373,57 @@ fn several_outputs_are_joined_by_name_alone() {
 }
 
 #[test]
+fn a_one_hot_of_the_best_class_is_no_distribution() {
+    let nodes = [
+        plain("ArgMax", &["logits", "one"], "best"),
+        plain("OneHot", &["best", "five", "one", "zero"], "y"),
+    ];
+    assert_eq!(kind_of(&nodes), Some(OutputKind::OneHot));
+}
+
+#[test]
+fn joined_heads_are_no_single_classifier() {
+    let join = |operator: &str, axis: &str| {
+        end_of(&[
+            plain(operator, &["logits"], "a"),
+            plain("ConcatV2", &["a", "logits", axis], "y"),
+        ])
+    };
+    let softmax = join("Softmax", "one").heads.unwrap();
+    assert_eq!(softmax.to_string(), "2 values (probabilities, logits)");
+    assert!(softmax.check(false).is_err());
+    assert_eq!(join("Softmax", "zero").heads, None, "batches");
+    let relu = join("Relu", "minus_one").heads.unwrap();
+    assert!(relu.check(false).is_ok() && relu.warning().is_some());
+    let packed = end_of(&[
+        plain("Softmax", &["logits"], "a"),
+        node("Pack", &["a", "a"], "p", &[("axis", number(3, 1))]),
+        integers("sizes", &[-1, 10], false),
+        plain("Reshape", &["p", "sizes"], "y"),
+    ]);
+    assert!(packed.heads.unwrap().check(false).is_err());
+    let ids = end_of(&[
+        plain("ArgMax", &["logits", "one"], "a"),
+        node("Pack", &["a", "a"], "y", &[("axis", number(3, 1))]),
+    ]);
+    let expected = ("Pack".to_owned(), crate::sources::graph::JOINED_IDS);
+    assert_eq!(ids.no_classes, Some(expected));
+}
+
+#[test]
+fn features_are_not_the_scores_of_class_ids() {
+    let ends = ends_of(&[
+        plain("Identity", &["mean"], "features"),
+        plain("Softmax", &["logits"], "scores"),
+        plain("ArgMax", &["logits", "one"], "ids"),
+    ]);
+    let [_, _, ids] = &ends[..] else {
+        panic!("{ends:?}")
+    };
+    assert_eq!((&ids.related[..], &ids.unrelated[..]), (&[1][..], &[0][..]));
+}
+
+#[test]
 fn hostile_graphs_end() {
     // Without a memory of dimensions these would be computed 2^48 times.
     let doubled = [
