@@ -292,7 +292,7 @@ pub(crate) struct Found {
     /// The sources, in the order of their rank.
     pub sources: Vec<SourceSettings>,
     /// The ends of the graph of a model with several outputs: an engine chooses one of them. The end at the only output is
-    /// a source, if no engine finds other outputs in the file.
+    /// a source, if no engine finds other outputs in the file; it is here as well if it joins heads.
     pub ends: Vec<End>,
     pub identity: Identity,
     /// The preprocessing in the graph of the model.
@@ -359,14 +359,18 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
         found.retain(|settings| *settings != SourceSettings::default());
     }
     found.extend(beside.into_iter().map(|(_, settings)| settings));
-    let graph = only.map(|end| end.settings);
+    let graph = only.as_ref().map(|end| end.settings.clone());
     found.extend(graph.filter(|graph| *graph != SourceSettings::default()));
     if found.iter().all(|said| said.color.is_none()) {
         found.extend(inside.convention);
     }
     Ok(Found {
         sources: found,
-        ends: inside.graph,
+        // Whether joined heads are an error depends on the scores that the caller asks for.
+        ends: match only.filter(|end| end.heads.is_some()) {
+            Some(joined) => vec![joined],
+            None => inside.graph,
+        },
         identity,
         embedded: inside.embedded,
     })
