@@ -1,8 +1,8 @@
 //! Prepares images: what `compare.py` compares with the libraries' own transforms.
 //!
 //! Each line on stdin has five parts between tabs: `recipe` and its name, or `model` and the path of a model; the width and
-//! the height of the input, 0 for open ones; the path of the image. For each line comes a line of JSON on stdout. Unless the image is
-//! rejected, the tensor follows: 32-bit little-endian floats in the order NCHW.
+//! the height of the input, 0 for open ones; the path of the image. For each line comes a line of JSON on stdout. Unless
+//! the image is rejected, the tensor follows: 32-bit little-endian floats in the order NCHW.
 
 #![allow(clippy::print_stdout)]
 

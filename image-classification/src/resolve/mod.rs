@@ -72,7 +72,7 @@ pub struct ResolvedPreprocessing {
     resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
     /// True if the caller gave the labels.
     has_given_labels: bool,
-    /// The ends of the graph of a model with several outputs.
+    /// The ends of the graph of a model with several outputs, or the only one if it joins heads.
     ends: Vec<End>,
     /// The model, as its source is displayed.
     model: String,
