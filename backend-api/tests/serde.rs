@@ -98,6 +98,7 @@ fn a_backend_is_described_under_the_names_of_the_fields() {
             "input": port("input"),
             "output": port("output"),
             "extra_outputs": [],
+            "output_is_assumed": false,
             "outputs": [port("output")],
             "slots": 2,
         }),
