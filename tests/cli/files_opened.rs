@@ -152,8 +152,8 @@ fn files() -> Result<tempfile::TempDir, Failed> {
         fs::write(path(name), [&b"P6 8 8 255\n"[..], &[level; 192]].concat())?;
     }
     fs::write(path("list.txt"), "images/a.ppm\nimages/b.ppm\n")?;
-    let labels: String = (0..12).map(|class| format!("class {class}\n")).collect();
-    fs::write(path("labels.txt"), labels)?;
+    let labels: Vec<String> = (0..12).map(|class| format!("class {class}")).collect();
+    fs::write(path("labels.txt"), labels.join("\n"))?;
     fs::write(path("truth.csv"), "path,class_id\na.ppm,10\nb.ppm,3\n")?;
     fs::write(
         path("gate.toml"),
