@@ -14,10 +14,13 @@ read -ra further <<< "$ARGUMENTS"
 arguments=("$COMMAND")
 if [ "$COMMAND" = check ]; then
     arguments+=(--config "$CONFIG")
-    # classify puts the name of each of its commands there.
+    # `classify check` replaces {command} by compare or evaluate.
     given="{command}-"
 else
-    arguments+=("${runs[@]}" -m "$MODEL" -i "$INPUT")
+    arguments+=("${runs[@]}")
+    # Each run may have a model of its own.
+    if [ -n "$MODEL" ]; then arguments+=(-m "$MODEL"); fi
+    if [ -n "$INPUT" ]; then arguments+=(-i "$INPUT"); fi
     given=""
 fi
 arguments+=("${further[@]}")
@@ -28,18 +31,18 @@ for name in report.json report.html junit.xml summary.md job.annotations; do
 done
 code=0
 classify "${arguments[@]}" || code=$?
-reported=""
+explained=""
 for prefix in "" compare- evaluate-; do
     if [ -f "$REPORT/${prefix}summary.md" ]; then
         cat "$REPORT/${prefix}summary.md" >> "$GITHUB_STEP_SUMMARY"
     fi
     if [ -f "$REPORT/${prefix}job.annotations" ]; then
         cat "$REPORT/${prefix}job.annotations"
-        reported=yes
+        if grep -q '^::error' "$REPORT/${prefix}job.annotations"; then explained=yes; fi
     fi
 done
-if [ -z "$reported" ] && [ "$code" -ne 0 ]; then
-    echo "::error title=classify $COMMAND::exit code $code, and no report; the log has the reason"
+if [ -z "$explained" ] && [ "$code" -ne 0 ]; then
+    echo "::error title=classify $COMMAND::exit code $code, and no report has the reason; the log has it"
 fi
 # The job, the step and the arguments tell the artifacts of a matrix apart.
 digest="$(printf '%s\0' "${arguments[@]}" "$RUNNER_OS" "$RUNNER_ARCH" | sha256sum | cut -c 1-8)"

@@ -35,7 +35,7 @@ pub(crate) struct OnnxEngine {
 /// Options of inferences, one at a time.
 struct Options {
     run: RunOptions,
-    /// Stopped once, they would stop every inference.
+    /// ONNX Runtime never clears a stop, so stopped options cannot be used again.
     is_stopped: AtomicBool,
 }
 

@@ -152,19 +152,25 @@ impl<'a> FilesRead<'a> {
         Ok(())
     }
 
-    /// Checks that no output creates a file that is named as one to read and does not exist yet: a command that runs
-    /// after this one would take it for the user's.
+    /// Rejects an output whose path is also an input that does not exist yet. Otherwise a later command would read that
+    /// output as its input.
     fn check_missing(&self, planned: &[Planned<'_>]) -> anyhow::Result<()> {
+        let mut found = None;
         for output in planned.iter().filter(|output| output.identity.is_none()) {
-            let is_read = |(_, path): &&(&str, Cow<'_, Path>)| {
-                target(output.flag, path).is_ok_and(|target| target == output.target)
+            let mut visit = |role: &str, path: &Path| {
+                // Most inputs exist, and are compared with those outputs that exist.
+                let same_name = path.file_name() == output.target.file_name();
+                if found.is_none()
+                    && same_name
+                    && target(output.flag, path).is_ok_and(|target| target == output.target)
+                {
+                    let read = format!("{}, which is read ({role})", path.display());
+                    found = Some(output.replaces(&read));
+                }
             };
-            if let Some((role, path)) = self.others.iter().find(is_read) {
-                let read = format!("{}, which is read ({role})", path.display());
-                return Err(output.replaces(&read));
-            }
+            self.each_named(&mut visit);
         }
-        Ok(())
+        found.map_or(Ok(()), Err)
     }
 
     /// Shows the files that the command line names to `visit`, each with its role.

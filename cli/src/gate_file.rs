@@ -18,7 +18,7 @@ const MOST_BYTES: u64 = 1 << 20;
 const COMMANDS: [&str; 2] = ["compare", "evaluate"];
 /// The keys of outputs.
 const OUTPUTS: [&str; 2] = ["report", "record"];
-/// The text in the name of an output that stands for the command: the tables may share a name then.
+/// The placeholder for the command, so that both tables can share a `report`.
 const COMMAND: &str = "{command}";
 /// The key of the positional arguments.
 const RUNS: &str = "runs";

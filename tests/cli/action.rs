@@ -10,11 +10,16 @@ use libtest_mimic::{Failed, Trial};
 use crate::small_images;
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 9] = [
         ("action::a_passed_comparison_is_in_the_summary", passed),
         ("action::a_failed_gate_fails_the_step", failed_gate),
         ("action::a_failure_without_a_report_is_annotated", no_report),
         ("action::both_tables_of_a_check_are_reported", both_tables),
+        (
+            "action::a_table_that_ends_early_is_annotated",
+            second_table_ends,
+        ),
+        ("action::runs_may_have_models_of_their_own", own_models),
         ("action::an_unknown_command_is_rejected", unknown_command),
         ("action::an_input_is_no_command", input_is_data),
         ("action::each_run_has_an_artifact_of_its_own", artifacts),
@@ -160,6 +165,39 @@ fn both_tables() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// The first table passes, and the ground truth of the second is damaged.
+fn second_table_ends() -> Result<(), Failed> {
+    let job = Job::new()?;
+    let file = |name: &str, text: String| fs::write(job.directory.path().join(name), text);
+    file("truth.csv", "path\n".to_owned())?;
+    file(
+        "gate.toml",
+        format!(
+            "runs = ['onnx', 'openvino']\nmodel = '{}'\ninput = ['{}']\n[compare]\n[evaluate]\ntruth = 'truth.csv'\n",
+            small_model("plain.onnx").display(),
+            job.image.display()
+        ),
+    )?;
+    let result = job.step(&[("COMMAND", "check"), ("CONFIG", "gate.toml")])?;
+    expect_code(&result, 2)?;
+    ensure(
+        result.stdout.contains("title=classify compare::AGREE")
+            && result
+                .stdout
+                .contains("::error title=classify check::exit code 2"),
+        &result,
+    )
+}
+
+fn own_models() -> Result<(), Failed> {
+    let job = Job::new()?;
+    let model = small_model("plain.onnx");
+    let runs = format!("onnx={0} openvino={0}", model.display());
+    let result = job.step(&[("RUNS", &*runs), ("MODEL", "")])?;
+    expect_code(&result, 0)?;
+    ensure(result.stdout.contains("AGREE"), &result)
 }
 
 fn no_report() -> Result<(), Failed> {

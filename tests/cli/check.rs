@@ -207,7 +207,7 @@ fn file_of_other_table() -> Result<(), Failed> {
     refused(directory.path(), &[], "ci/truth.csv")
 }
 
-/// Else the candidate would be judged by itself.
+/// Otherwise the candidate would be compared with its own recording.
 fn recording_of_other_table() -> Result<(), Failed> {
     let gate = documented()?;
     let gate = gate.replace(

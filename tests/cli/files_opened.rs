@@ -123,9 +123,15 @@ pub fn trials() -> Vec<Trial> {
         .stderr(Stdio::null())
         .status();
     let traces = traces.is_ok_and(|status| status.success());
+    let kind = if traces {
+        ""
+    } else {
+        "needs: strace that may trace"
+    };
     let works = WORKS.iter().map(|work| {
-        let name = format!("what_it_opens_is_never_replaced_by_{}", work.name);
-        Trial::test(name, || replaces_nothing(work)).with_ignored_flag(!traces)
+        let name = format!("{}_never_replaces_a_file_it_opens", work.name);
+        let trial = Trial::test(name, || replaces_nothing(work));
+        trial.with_kind(kind).with_ignored_flag(!traces)
     });
     works.collect()
 }

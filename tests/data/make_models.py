@@ -328,7 +328,7 @@ save(
     [value("output", [1, 2 * CLASSES])],
     [weights()],
 )
-# Features whose name says nothing, beside the class.
+# Features whose name says nothing, next to the class.
 save(
     "features-and-class",
     [

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use evaluation::accuracy::GroundTruth;
+use evaluation::accuracy::{GroundTruth, Metric};
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
 use evaluation::{
@@ -231,7 +231,12 @@ pub fn note_runs(
     if options.has_threshold && !infos.is_empty() && !infos.iter().any(|it| is_multi_label(it)) {
         messages.note("--threshold has no effect: in every run one class is right at a time");
     }
-    if options.evaluation.limits.min_top1.is_some() && infos.iter().any(|it| is_multi_label(it)) {
+    let limits = &options.evaluation.limits;
+    let has_exact_match = limits
+        .metrics
+        .iter()
+        .any(|limit| limit.metric == Metric::ExactMatch);
+    if limits.min_top1.is_some() && !has_exact_match && infos.iter().any(|it| is_multi_label(it)) {
         messages.note(
             "--min-top1 judges the best class of a multi-label model alone; to require exactly the right classes, pass \
              `--metric-min exact-match=SHARE`",

@@ -52,8 +52,9 @@ fn write_comparison(comparison: &ComparisonReport, out: &mut dyn Write) -> anyho
             cases.extend(worst.iter().map(case));
             let rest = pair.rows.len() - worst.len();
             let beyond = pair.beyond() - worst.len();
+            let more = if worst.is_empty() { "" } else { "more " };
             let found = format!(
-                "{} more images have no case, {} of them beyond the limits; {ALL}",
+                "{} {more}images have no case, {} of them beyond the limits; {ALL}",
                 grouped(rest),
                 grouped(beyond)
             );

@@ -193,11 +193,13 @@ impl EvaluationText for EvaluationReport {
         let mut classes: Vec<String> = classes.map(|class_id| self.class(run, *class_id)).collect();
         let rest = class_ids.len() - classes.len();
         if rest > 0 {
-            classes.push(format!("{rest} more"));
+            let class = if rest == 1 { "class" } else { "classes" };
+            classes.push(format!("{rest} further {class}"));
         }
         match &*classes {
             [] => "no class".to_owned(),
-            _ => classes.join(" and "),
+            [only] => only.clone(),
+            [first @ .., last] => format!("{} and {last}", first.join(", ")),
         }
     }
 
@@ -315,6 +317,8 @@ impl EvaluationText for EvaluationReport {
         let is_worse = |(run, _, found): &(usize, &EvaluatedRun, &RunResults)| {
             *run != self.reference
                 && is_onnx(&found.info)
+                // Another preprocessing is the cause, and the bisection rejects it.
+                && found.info.preprocessing == reference.preprocessing
                 && (found.changes.right_alone()[0] > 0 || failed(*run) > failed(self.reference))
         };
         let worse: Vec<_> = self.evaluated().filter(is_worse).collect();

@@ -122,7 +122,8 @@ pub fn files<'a>(
         named.extend(engine.runtime.plugins.clone());
     }
     let preprocessing = preprocess.preprocess.as_deref().into_iter();
-    named.extend(preprocessing.flat_map(sources::files_of_preprocessing));
+    let preprocessing = preprocessing.flat_map(sources::files_of_preprocessing);
+    named.extend(preprocessing.filter(|path| path.is_file()));
     named.extend(preprocess.labels.clone());
     named.extend(others.map(Path::to_owned));
     for path in named {

@@ -10,7 +10,7 @@ use crate::text::counted;
 /// The limits of an evaluation. A limit that is `None` is not checked, except for `min_truth`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GateLimits {
-    /// The least top-1 accuracy of every run, also of multi-label models.
+    /// The least top-1 accuracy of every run, including multi-label models.
     pub min_top1: Option<Share>,
     /// The largest drop of the accuracy of a run against the reference's: of top-1 or, of two multi-label models, of the
     /// exact match.

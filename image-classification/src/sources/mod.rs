@@ -167,10 +167,11 @@ pub fn files(model: &Path) -> Vec<PathBuf> {
     beside.filter(|path| path.is_file()).chain(labels).collect()
 }
 
-/// Returns the files that [`read_file`] reads: the file, and the `config.json` next to it, if there is one.
+/// Returns the files that [`read_file`] reads: the file, and the `config.json` next to it, which need not exist.
 pub fn files_of_preprocessing(path: &Path) -> Vec<PathBuf> {
-    let config = config_next_to(path).filter(|config| config.is_file());
-    std::iter::once(path.to_owned()).chain(config).collect()
+    std::iter::once(path.to_owned())
+        .chain(config_next_to(path))
+        .collect()
 }
 
 fn config_next_to(path: &Path) -> Option<PathBuf> {

@@ -68,8 +68,13 @@ impl<'a> Named<'a, ComparisonReport> {
 /// Returns names such as `onnx=/a/b/c.onnx` without the directory that all of them share.
 fn short_names(names: &[&str]) -> Vec<String> {
     let parts: Vec<[&str; 3]> = names.iter().map(|name| parts(name)).collect();
-    let mut shared = parts.first().map_or("", |[_, directory, _]| directory);
-    for [_, directory, _] in &parts {
+    let directories = parts.iter().map(|[_, directory, _]| *directory);
+    // A run that names no model has no say.
+    let directories = directories.zip(names).filter_map(|(directory, name)| {
+        (!directory.is_empty() || name.contains('=')).then_some(directory)
+    });
+    let mut shared = directories.clone().next().unwrap_or_default();
+    for directory in directories {
         let is_shared = |end: usize| directory.starts_with(&shared[..end]);
         let ends = shared.rmatch_indices(is_separator);
         let ends = ends.map(|(place, separator)| place + separator.len());
@@ -77,7 +82,8 @@ fn short_names(names: &[&str]) -> Vec<String> {
         shared = &shared[..end.unwrap_or(0)];
     }
     let short = |[start, directory, file]: &[&str; 3]| {
-        format!("{start}{}{file}", &directory[shared.len()..])
+        let directory = directory.strip_prefix(shared).unwrap_or(directory);
+        format!("{start}{directory}{file}")
     };
     parts.iter().map(short).collect()
 }
@@ -105,6 +111,10 @@ mod tests {
     fn the_shared_directory_is_left_out() {
         for (names, short) in [
             (
+                &["onnx", "rten=/a/b/c/float.onnx", "rten=/a/b/c/int8.onnx"][..],
+                &["onnx", "rten=float.onnx", "rten=int8.onnx"][..],
+            ),
+            (
                 &["onnx=/a/b/c/float.onnx", "rten=/a/b/c/int8.onnx"][..],
                 &["onnx=float.onnx", "rten=int8.onnx"][..],
             ),
@@ -121,7 +131,7 @@ mod tests {
                 &["onnx=a/m.onnx", "onnx=m.onnx"],
             ),
             (&["a/m.onnx"], &["m.onnx"]),
-            (&["lab", "onnx=/a/m.onnx"], &["lab", "onnx=/a/m.onnx"]),
+            (&["lab", "onnx=/a/m.onnx"], &["lab", "onnx=m.onnx"]),
             (
                 &["r=http://a/b", "r=http://a/c"],
                 &["r=http://a/b", "r=http://a/c"],
