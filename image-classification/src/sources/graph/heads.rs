@@ -8,7 +8,7 @@ use std::hash::Hash;
 use super::{End, JOINED_IDS, MOST_STEPS, SourceError, Step, decide, no_classes, sorted_by};
 use crate::OutputKind;
 
-/// The joined values of one operator that are looked at, unless all are independent probabilities.
+/// The inputs of one operator that are looked at. Of joined values more are, while all are independent probabilities.
 pub(super) const MOST_PARTS: usize = 256;
 /// The joined values that are looked at for all outputs of a graph. A hostile one joins the same again and again.
 const MOST_JOINED: usize = 1 << 14;
