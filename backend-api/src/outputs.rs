@@ -142,7 +142,7 @@ impl ChosenOutputs {
 /// 6. If the two best outputs rank equally, or no output qualifies, it is an error.
 ///
 /// A choice among several outputs is in [`ChosenOutputs::notes`], unless the caller made it.
-/// [`ChosenOutputs::is_assumed`] states whether a name decides; who reads the graph can check the choice.
+/// [`ChosenOutputs::is_assumed`] states whether a name decides; callers that read the graph can verify the choice.
 ///
 /// # Errors
 ///
@@ -386,7 +386,7 @@ enum Rank {
 }
 
 impl Rank {
-    /// Returns whether the name says that the output holds scores, more than that it is an output.
+    /// Returns whether the name means scores (`output` alone does not).
     fn means_scores(self) -> bool {
         matches!(self, Self::Name(place) | Self::Word(place) if place + 1 < SCORES.len())
     }

@@ -590,8 +590,8 @@ mod tests {
         let error = opened(None).unwrap_err();
         assert_eq!(
             error,
-            "the model's output \"495\" is not what the class ids in its output \"496\" come from: it holds features, \
-             or scores of another head; the outputs are 495 f32[1, 3, 1, 1], 496 i64[1]; give the output that holds the \
+            "the class ids in the model's output \"496\" are not computed from its output \"495\", which holds features or \
+             scores of another head; the outputs are 495 f32[1, 3, 1, 1], 496 i64[1]; give the output that holds the \
              scores or the class ids as `output`"
         );
         assert!(opened(Some("495")).is_ok(), "as the caller says");

@@ -100,7 +100,7 @@ pub enum SourceError {
     },
     /// The output that was assumed to hold the scores is not what class ids in another output come from.
     #[error(
-        "the model's output {output:?} is not what the class ids in its output {ids:?} come from: it holds features, or \
+        "the class ids in the model's output {ids:?} are not computed from its output {output:?}, which holds features or \
          scores of another head; the outputs are {outputs}"
     )]
     Unrelated {

@@ -1,5 +1,6 @@
 //! Outputs that join several heads, and outputs whose scores belong to other outputs.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
@@ -7,8 +8,10 @@ use std::hash::Hash;
 use super::{End, JOINED_IDS, MOST_STEPS, SourceError, Step, decide, no_classes, sorted_by};
 use crate::OutputKind;
 
-/// The most values that one operator joins. A hostile graph joins the same ones again and again.
+/// The inputs of one operator that are looked at. Of joined values more are, while all are independent probabilities.
 pub(super) const MOST_PARTS: usize = 256;
+/// The joined values that are looked at for all outputs of a graph. A hostile one joins the same again and again.
+const MOST_JOINED: usize = 1 << 14;
 /// Values that are looked at behind an output of class ids, and such outputs. Hostile graphs fan out.
 const MOST_VISITS: usize = 1 << 16;
 const MOST_IDS: usize = 4;
@@ -24,7 +27,8 @@ impl<V> Default for Walk<V> {
 }
 
 impl<V: Copy> Walk<V> {
-    /// Goes back from `value`. `make` returns the step that makes a value, its operator, and the value before.
+    /// Goes back from `value` to the step behind which nothing matters. `make` returns the step that makes a value, its
+    /// operator, and the value before.
     pub fn back_from(
         value: V,
         mut make: impl FnMut(V) -> Option<(Step, String, Option<V>)>,
@@ -33,7 +37,7 @@ impl<V: Copy> Walk<V> {
         let values = std::iter::from_fn(|| {
             let value = next?;
             let (step, operator, before) = make(value)?;
-            next = before;
+            next = before.filter(|_| !step.is_last());
             Some((value, step, operator))
         });
         Self(values.take(MOST_STEPS).collect())
@@ -70,8 +74,8 @@ impl<V: Copy> Walk<V> {
     }
 }
 
-/// One of the values that an operator joins.
-#[derive(Debug, Clone, PartialEq)]
+/// One of the values that an operator joins. The default is an unknown one.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Part {
     pub kind: Option<OutputKind>,
     pub sorted_by: Option<String>,
@@ -85,20 +89,56 @@ impl Part {
         let ids = holds_ids.then(|| (joining.to_owned(), JOINED_IDS));
         self.no_classes.clone().or(ids)
     }
+
+    fn is_independent(&self) -> bool {
+        self.kind == Some(OutputKind::IndependentProbabilities)
+    }
+}
+
+/// The number of joined values that may still be looked at in a graph.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<usize>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(MOST_JOINED))
+    }
+}
+
+impl Budget {
+    /// Takes one value. False if none is left.
+    fn take(&self) -> bool {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        left > 0
+    }
 }
 
 /// Returns the step of an operator that joins `inputs`, if several of them depend on the image. Batches that are joined
-/// do not join heads.
+/// do not join heads. Inputs that are not looked at are unknown, which gives a warning.
 pub(super) fn joins<V: Copy>(
     inputs: impl ExactSizeIterator<Item = V> + Clone,
     is_along_batch: bool,
+    budget: &Budget,
     is_variable: impl Fn(V) -> bool,
     part: impl Fn(V) -> Part,
 ) -> Option<Step> {
-    if inputs.len() > MOST_PARTS || inputs.clone().filter(|input| is_variable(*input)).count() < 2 {
-        return None;
+    let count = inputs.len().min(MOST_JOINED + 1);
+    let variable = inputs.clone().take(count);
+    let mut variable = variable.filter(|input| is_variable(*input));
+    variable.next().and(variable.next())?;
+    let mut parts = Vec::new();
+    let mut all_are_independent = true;
+    for input in inputs {
+        let is_of_use = parts.len() < MOST_PARTS || all_are_independent;
+        if !is_of_use || !budget.take() {
+            break;
+        }
+        let part = part(input);
+        all_are_independent &= part.is_independent();
+        parts.push(part);
     }
-    let parts: Vec<Part> = inputs.map(part).collect();
+    parts.resize(count, Part::default());
     (!is_along_batch || are_independent(&parts)).then_some(Step::Joins(parts))
 }
 
@@ -112,8 +152,7 @@ pub(super) fn is_along_batch(axis: Option<i64>, rank: Option<usize>) -> bool {
 
 /// Returns whether all `parts` are independent probabilities: so is the whole, whichever part a class is in.
 pub(super) fn are_independent(parts: &[Part]) -> bool {
-    let is_independent = |part: &Part| part.kind == Some(OutputKind::IndependentProbabilities);
-    !parts.is_empty() && parts.iter().all(is_independent)
+    !parts.is_empty() && parts.iter().all(Part::is_independent)
 }
 
 /// The heads of a model whose values one output holds.
@@ -126,11 +165,11 @@ pub(crate) struct Heads {
 
 impl Heads {
     /// Finds the operator that joins heads in `steps`, which begin at the output. A softmax or a sigmoid of all joined
-    /// values makes one head of them.
+    /// values makes one head of them, and a mean may be that of an ensemble: over the joined values.
     pub(super) fn find(steps: impl Iterator<Item = (Step, String)>) -> Option<Self> {
         for (step, operator) in steps {
             match step {
-                Step::Same | Step::Integers | Step::Linear | Step::Pooled | Step::Bounds => {}
+                Step::Same | Step::Integers | Step::Linear | Step::Bounds => {}
                 Step::Joins(parts) if !are_independent(&parts) => {
                     let kinds = parts.into_iter().map(|part| part.kind).collect();
                     return Some(Self { operator, kinds });
@@ -203,7 +242,11 @@ impl fmt::Display for Heads {
         if self.kinds.len() > MOST_LISTED {
             listed.push("…".to_owned());
         }
-        write!(f, "{} values ({})", self.kinds.len(), listed.join(", "))
+        let count = match self.kinds.len() {
+            count if count > MOST_JOINED => format!("more than {MOST_JOINED}"),
+            count => count.to_string(),
+        };
+        write!(f, "{count} values ({})", listed.join(", "))
     }
 }
 
@@ -313,6 +356,49 @@ mod tests {
         ] {
             assert_eq!(heads(Step::Gives(one_head), &[logits, logits]), None);
         }
+    }
+
+    #[test]
+    fn a_mean_of_heads_is_an_ensemble() {
+        let softmax = Some(OutputKind::Probabilities);
+        assert_eq!(heads(Step::Pooled, &[softmax, softmax]), None);
+    }
+
+    #[test]
+    fn many_joined_values_are_looked_at_while_it_is_of_use() {
+        let looked_at = Cell::new(0);
+        let join = |count: usize, kind: OutputKind, budget: &Budget| {
+            looked_at.set(0);
+            let part = |_| {
+                looked_at.set(looked_at.get() + 1);
+                part(Some(kind))
+            };
+            let joined = joins(0..count, false, budget, |_| true, part);
+            let Some(Step::Joins(parts)) = joined else {
+                panic!("{joined:?}")
+            };
+            parts
+        };
+        let independent = OutputKind::IndependentProbabilities;
+        let parts = join(300, independent, &Budget::default());
+        assert!(are_independent(&parts) && parts.len() == 300);
+        let parts = join(300, OutputKind::Logits, &Budget::default());
+        assert_eq!((looked_at.get(), parts.len()), (MOST_PARTS, 300));
+        // All outputs of a graph share the budget. What is not looked at is unknown.
+        let budget = Budget::default();
+        for expected in [MOST_JOINED, 0] {
+            let parts = join(1 << 20, independent, &budget);
+            assert!(!are_independent(&parts));
+            assert_eq!(looked_at.get(), expected);
+            let kinds = parts.into_iter().map(|part| part.kind).collect();
+            let operator = "Concat".to_owned();
+            let heads = Heads { operator, kinds };
+            let text = heads.to_string();
+            assert!(text.starts_with("more than 16384 values ("), "{text}");
+            assert!(heads.warning().is_some());
+        }
+        let joined = joins(0..9, false, &budget, |n| n == 8, |_| Part::default());
+        assert_eq!(joined, None, "the others are constants");
     }
 
     #[test]

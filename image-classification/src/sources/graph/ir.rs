@@ -6,7 +6,7 @@ use backend_api::ModelSource;
 use model_file::ir::{Graph, Layer};
 
 use super::{
-    End, MOST_PARTS, OTHER_SOFTMAX, Step, Walk, best_ids, find_ends, is_along_batch,
+    Budget, End, MOST_PARTS, OTHER_SOFTMAX, Step, Walk, best_ids, find_ends, is_along_batch,
     is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
 };
 use crate::{OutputKind, Quantization};
@@ -18,7 +18,10 @@ pub(crate) fn find(graph: &Graph<'_>, model: &ModelSource) -> Vec<End> {
     // In the order of the file.
     results.sort_by_key(|result| result.id().parse::<u64>().unwrap_or(u64::MAX));
     let layers: HashMap<&str, Layer<'_>> = graph.layers().map(|it| (it.id(), it)).collect();
-    let ends = results.into_iter().map(|it| end(graph, &layers, model, it));
+    let budget = Budget::default();
+    let ends = results
+        .into_iter()
+        .map(|it| end(graph, &layers, &budget, model, it));
     find_ends(ends.collect(), |value: &Output<'_>| {
         let inputs = layers.get(value.0).into_iter().flat_map(|layer| {
             let inputs = 0..layer.inputs().min(MOST_PARTS);
@@ -91,13 +94,14 @@ fn quantized<'a>(
 fn end<'a>(
     graph: &Graph<'a>,
     layers: &HashMap<&'a str, Layer<'a>>,
+    budget: &Budget,
     model: &ModelSource,
     result: Layer<'a>,
 ) -> (End, Walk<Output<'a>>) {
     let source = graph.input(result, 0);
     let quantized = source.and_then(|(layer, _)| quantized(graph, model, layer));
     let (quantization, real) = quantized.unzip();
-    let walk = walk(graph, layers, real.or(source), true);
+    let walk = walk(graph, layers, budget, real.or(source), true);
     let by = "the model's last layers, FakeQuantize and Convert: scale and zero point";
     let quantization = quantization.map(|value| (value, by.to_owned()));
     let names = source.into_iter().flat_map(|(layer, port)| {
@@ -112,6 +116,7 @@ fn end<'a>(
 fn walk<'a>(
     graph: &Graph<'a>,
     layers: &HashMap<&'a str, Layer<'a>>,
+    budget: &Budget,
     value: Option<(Layer<'a>, &'a str)>,
     can_join: bool,
 ) -> Walk<Output<'a>> {
@@ -120,7 +125,9 @@ fn walk<'a>(
     };
     Walk::back_from((layer.id(), port), |(id, port)| {
         let layer = *layers.get(id)?;
-        let joined = can_join.then(|| join(graph, layers, layer)).flatten();
+        let joined = can_join
+            .then(|| join(graph, layers, budget, layer))
+            .flatten();
         let (step, input) = match joined {
             Some(step) => (step, None),
             None => step(graph, layer, port),
@@ -135,6 +142,7 @@ fn walk<'a>(
 fn join<'a>(
     graph: &Graph<'a>,
     layers: &HashMap<&'a str, Layer<'a>>,
+    budget: &Budget,
     layer: Layer<'a>,
 ) -> Option<Step> {
     if layer.operator() != "Concat" {
@@ -144,8 +152,9 @@ fn join<'a>(
     joins(
         (0..layer.inputs()).map(|index| graph.input(layer, index)),
         is_along_batch(axis, layer.output_dims(0).map(|dims| dims.len())),
+        budget,
         |input| input.is_none_or(|(input, _)| !is_constant(graph, input)),
-        |input| walk(graph, layers, input, false).part(),
+        |input| walk(graph, layers, budget, input, false).part(),
     )
 }
 
@@ -188,6 +197,7 @@ fn step<'a>(
         "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" | "FakeQuantize" => {
             Step::Same
         }
+        "Concat" if layer.inputs() == 1 => Step::Same,
         "Convert" if is_to_float(layer) => Step::Same,
         "Convert" => Step::Integers,
         "SoftMax" | "Softmax" if is_softmax_over_classes(layer) => {

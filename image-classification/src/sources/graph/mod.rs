@@ -12,7 +12,9 @@ pub(super) mod tflite;
 use backend_api::{BackendInfo, DeclaredOutput};
 
 pub(crate) use self::heads::Heads;
-use self::heads::{MOST_PARTS, Part, Walk, are_independent, find_ends, is_along_batch, joins};
+use self::heads::{
+    Budget, MOST_PARTS, Part, Walk, are_independent, find_ends, is_along_batch, joins,
+};
 use super::{SourceError, SourceSettings};
 use crate::{OutputKind, Quantization, WithOrigin};
 
@@ -44,6 +46,16 @@ enum Step {
     Joins(Vec<Part>),
     /// Does anything else.
     Unknown,
+}
+
+impl Step {
+    /// Returns whether what comes before this step has no effect on what the output means.
+    const fn is_last(&self) -> bool {
+        matches!(
+            self,
+            Self::Gives(OutputKind::Logits) | Self::NoClasses(_) | Self::Joins(_) | Self::Unknown
+        )
+    }
 }
 
 const WORST_IDS: &str = "gives the ids of the worst classes";

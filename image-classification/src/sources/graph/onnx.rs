@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use model_file::onnx::{DataType, Graph, Model, Node, Tensor, ValueInfo, text};
 
 use super::{
-    End, OTHER_SOFTMAX, Step, WORST_IDS, Walk, best_ids, find_ends, is_along_batch,
+    Budget, End, OTHER_SOFTMAX, Step, WORST_IDS, Walk, best_ids, find_ends, is_along_batch,
     is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
 };
 use crate::{OutputKind, Quantization};
@@ -18,6 +18,7 @@ struct Values<'a> {
     producers: HashMap<&'a [u8], (&'a Node, usize)>,
     constants: HashMap<&'a [u8], &'a Tensor>,
     dims: HashMap<&'a [u8], Dims>,
+    budget: Budget,
 }
 
 /// Reads the end of the graph for each of its outputs.
@@ -73,6 +74,7 @@ impl<'a> Values<'a> {
             producers,
             constants,
             dims,
+            budget: Budget::default(),
         };
         // Few exporters state the shapes of inner values; these operators keep the shape of their output.
         for output in &graph.output {
@@ -124,6 +126,7 @@ impl<'a> Values<'a> {
         joins(
             node.input.iter().map(|input| &input[..]),
             is_along_batch(axis, dims.map(Vec::len)),
+            &self.budget,
             |input| !self.is_constant(input),
             |input| self.walk(input, false).part(),
         )
@@ -188,6 +191,7 @@ impl<'a> Values<'a> {
                 | "Dropout" | "QuantizeLinear" | "DequantizeLinear",
                 0,
             ) => Step::Same,
+            ("Concat", 0) if node.input.len() == 1 => Step::Same,
             ("Cast", 0) => {
                 let to = node.attribute("to").and_then(|to| to.i).unwrap_or_default();
                 match DataType::try_from(to as i32) {
@@ -455,10 +459,11 @@ fn is_axis_of_classes(axis: i64, to_the_end: bool, dims: Option<&[Option<usize>]
 }
 
 fn keeps_shape(node: &Node) -> bool {
-    matches!(
-        &*node.operator(),
-        "Identity" | "Cast" | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "Log"
-    )
+    match &*node.operator() {
+        "Identity" | "Cast" | "Dropout" | "QuantizeLinear" | "DequantizeLinear" | "Log" => true,
+        "Concat" => node.input.len() == 1,
+        _ => false,
+    }
 }
 
 /// Returns the only value of a tensor of floating-point numbers, if it can be a scale.

@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use model_file::tensorflow::{Dims, Graph, Output, Value};
 
 use super::{
-    End, MOST_STEPS, OTHER_SOFTMAX, Step, WORST_IDS, Walk, best_ids, find_ends, is_along_batch,
-    is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
+    Budget, End, MOST_STEPS, OTHER_SOFTMAX, Step, WORST_IDS, Walk, best_ids, find_ends,
+    is_along_batch, is_over_classes, is_over_no_classes, joins, may_be_classes, normalized,
 };
 use crate::OutputKind;
 
@@ -23,6 +24,8 @@ pub(crate) fn find(graph: &Graph<'_>) -> Vec<End> {
         visits: Cell::new(0),
         dims: RefCell::default(),
         is_cut: Cell::new(false),
+        constants: RefCell::default(),
+        budget: Budget::default(),
     };
     let ends = graph.outputs().iter().map(|output| values.end(output));
     find_ends(ends.collect(), |value: &Value| values.inputs(*value))
@@ -36,6 +39,9 @@ struct Values<'g, 'a> {
     dims: RefCell<HashMap<Value, (usize, Option<Dims>)>>,
     /// True if a limit cut the dimensions that are computed.
     is_cut: Cell<bool>,
+    /// Whether the values are constants, as far as it is known. Many heads come from the same features.
+    constants: RefCell<HashMap<Value, bool>>,
+    budget: Budget,
 }
 
 impl<'a> Values<'_, 'a> {
@@ -117,6 +123,7 @@ impl<'a> Values<'_, 'a> {
         joins(
             0..joined,
             is_along_batch(axis, rank),
+            &self.budget,
             |index| !self.is_constant(value, index),
             |index| {
                 let input = self.graph.input(value, index).filter(|_| self.visit());
@@ -128,6 +135,7 @@ impl<'a> Values<'_, 'a> {
 
     /// Returns whether an input of `value` does not depend on the image.
     fn is_constant(&self, value: Value, input: usize) -> bool {
+        let known = &self.constants;
         let mut seen = HashSet::new();
         // Values, each with its inputs that are left.
         let mut open = vec![(value, input..input + 1)];
@@ -139,10 +147,12 @@ impl<'a> Values<'_, 'a> {
             if !self.visit() {
                 return false;
             }
-            let Some(value) = self.graph.input(*value, index) else {
-                return false;
+            let input = self.graph.input(*value, index);
+            let is_known = input.and_then(|input| known.borrow().get(&input).copied());
+            let Some(value) = input.filter(|_| is_known != Some(false)) else {
+                return self.vary(&open);
             };
-            if !seen.insert(value) {
+            if is_known == Some(true) || !seen.insert(value) {
                 continue;
             }
             let operator = self.operator(value);
@@ -154,11 +164,21 @@ impl<'a> Values<'_, 'a> {
             }
             let inputs = self.graph.inputs(value);
             if inputs == 0 {
-                return false;
+                return self.vary(&open);
             }
             open.push((value, 0..inputs));
         }
+        known
+            .borrow_mut()
+            .extend(seen.into_iter().map(|value| (value, true)));
         true
+    }
+
+    /// Keeps that the values of `path` depend on the image, and returns false.
+    fn vary(&self, path: &[(Value, Range<usize>)]) -> bool {
+        let values = path.iter().map(|(value, _)| (*value, false));
+        self.constants.borrow_mut().extend(values);
+        false
     }
 
     /// Returns the only input that depends on the image.
@@ -179,6 +199,9 @@ impl<'a> Values<'_, 'a> {
             ("IdentityN", index) => return (Step::Same, index),
             (operator, 0) if passes_on(operator) => Step::Same,
             ("Reshape" | "Squeeze" | "ExpandDims" | "Transpose", 0) => Step::Same,
+            // The last input is the dimension.
+            ("ConcatV2", 0) if self.graph.inputs(value) == 2 => Step::Same,
+            ("Pack", 0) if self.graph.inputs(value) == 1 => Step::Same,
             ("StridedSlice", 0) if self.only_adds_dimensions(value) => Step::Same,
             // float, double, bfloat16, half
             ("Cast", 0) if matches!(node.data_type("DstT"), Some(1 | 2 | 14 | 19)) => Step::Same,
@@ -352,6 +375,7 @@ impl<'a> Values<'_, 'a> {
                 broadcast(&input(0)?, &input(1)?)
             }
             ("Reshape", 0) => self.target(value),
+            ("ConcatV2", 0) if self.graph.inputs(value) == 2 => input(0),
             ("Squeeze", 0) => {
                 let removed = node
                     .integers("squeeze_dims")

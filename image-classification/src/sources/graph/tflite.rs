@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use model_file::tflite::{Graph, Operator, Tensor, TensorType};
 
 use super::{
-    End, OTHER_IDS, OTHER_SOFTMAX, Step, Walk, best_ids, find_ends, is_over_classes,
+    Budget, End, OTHER_IDS, OTHER_SOFTMAX, Step, Walk, best_ids, find_ends, is_over_classes,
     is_over_no_classes, joins, may_be_classes,
 };
 use crate::{OutputKind, Quantization};
@@ -15,6 +15,7 @@ pub(crate) fn find(graph: &Graph) -> Vec<End> {
     let mut values = Values {
         graph,
         producers: HashMap::new(),
+        budget: Budget::default(),
     };
     for operator in &graph.operators {
         for output in &operator.outputs {
@@ -32,6 +33,7 @@ struct Values<'a> {
     graph: &'a Graph,
     /// The operators by the tensors that they make.
     producers: HashMap<i32, &'a Operator>,
+    budget: Budget,
 }
 
 impl Values<'_> {
@@ -85,6 +87,7 @@ impl Values<'_> {
         joins(
             operator.inputs.iter().copied(),
             is_along_batch,
+            &self.budget,
             |input| graph.tensor(input).is_none_or(|tensor| !tensor.is_constant),
             |input| self.walk(input, false).part(),
         )
@@ -149,6 +152,11 @@ fn step(graph: &Graph, operator: &Operator, index: usize) -> (Step, usize) {
             | Operator::DEQUANTIZE,
             0,
         ) => Step::Same,
+        (Operator::CONCATENATION | Operator::PACK, 0)
+            if operator.activation == 0 && operator.inputs.len() == 1 =>
+        {
+            Step::Same
+        }
         (Operator::CAST, 0) => {
             let to = operator
                 .outputs

@@ -285,7 +285,6 @@ fn resize(
         (_, default) => {
             // Siglip's default is a square, but its integers are short sides.
             let is_short = matches!(default, Side::Short(_)) || kind.name == "Siglip";
-            // Version 4 with Pillow has no such attribute.
             // `null` is off. Version 4 with Pillow has no such attribute.
             let has_attribute = !processor.library.is_pillow_of_version_4();
             let is_off = has_attribute && processor.is_null("default_to_square");

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::sources::graph::JOINED_IDS;
 
@@ -21,7 +23,8 @@ fn ends_of(layers: &[Parts<'_>], outputs: &[&str]) -> Vec<End> {
     let (mut xml, mut edges) = (String::new(), String::new());
     let mut known: Vec<(&str, &[usize])> = Vec::new();
     let port = |id: usize, dims: &[usize]| {
-        let dims: String = dims.iter().map(|dim| format!("<dim>{dim}</dim>")).collect();
+        let dims = dims.iter().map(|dim| format!("<dim>{dim}</dim>"));
+        let dims = dims.collect::<Vec<_>>().concat();
         format!(r#"<port id="{id}">{dims}</port>"#)
     };
     for (name, operator, data, inputs, dims) in first
@@ -38,11 +41,13 @@ fn ends_of(layers: &[Parts<'_>], outputs: &[&str]) -> Vec<End> {
             };
             let from = known.iter().position(|(name, _)| *name == input).unwrap();
             ports += &port(place, known[from].1);
-            edges += &format!(
+            let _ = write!(
+                edges,
                 r#"<edge from-layer="{from}" from-port="{second}" to-layer="{number}" to-port="{place}"/>"#
             );
         }
-        xml += &format!(
+        let _ = write!(
+            xml,
             r#"<layer id="{number}" name="{name}" type="{operator}"><data {data}/><input>{ports}</input><output>{}{}</output></layer>"#,
             port(0, dims),
             port(1, dims)
@@ -100,6 +105,37 @@ fn joined_heads_are_no_single_classifier() {
     assert_eq!(whole.heads, None);
     let with_constant = end_of(&[("y", "Concat", r#"axis="1""#, &["w", "logits"], &[1, 8])]);
     assert_eq!(with_constant.heads, None);
+}
+
+#[test]
+fn any_number_of_joined_sigmoids_is_independent() {
+    let independent = Some(OutputKind::IndependentProbabilities);
+    for count in [1, 2, 300] {
+        let end = end_of(&[
+            ("s", "Sigmoid", "", &["logits"], &[1, 5]),
+            (
+                "y",
+                "Concat",
+                r#"axis="1""#,
+                &vec!["s"; count],
+                &[1, 5 * count],
+            ),
+        ]);
+        assert_eq!((kind_of(&end), end.heads), (independent, None), "{count}");
+    }
+}
+
+#[test]
+fn the_mean_of_an_ensemble_is_one_classifier() {
+    for head in ["SoftMax", "ReLU"] {
+        let end = end_of(&[
+            ("a", head, r#"axis="1""#, &["logits"], &[1, 5]),
+            ("b", "Unsqueeze", "", &["a", "w"], &[1, 1, 5]),
+            ("c", "Concat", r#"axis="1""#, &["b", "b"], &[1, 2, 5]),
+            ("y", "ReduceMean", "", &["c", "w"], &[1, 5]),
+        ]);
+        assert_eq!(end.heads, None, "{head}");
+    }
 }
 
 #[test]

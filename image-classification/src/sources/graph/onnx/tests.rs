@@ -291,6 +291,45 @@ fn joined_heads_are_no_single_classifier() {
 }
 
 #[test]
+fn any_number_of_joined_sigmoids_is_independent() {
+    for count in [1, 2, 300] {
+        let names: Vec<String> = (0..count).map(|n| format!("s{n}")).collect();
+        let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut nodes: Vec<Node> = inputs
+            .iter()
+            .map(|name| node("Sigmoid", &["x"], name))
+            .collect();
+        nodes.push(along(node("Concat", &inputs, "y"), 1));
+        let end = end_of(nodes, &[1, count]);
+        let kind = end.settings.output.map(|stated| stated.value);
+        let independent = Some(OutputKind::IndependentProbabilities);
+        assert_eq!((kind, end.heads), (independent, None), "{count}");
+    }
+    // A join of one value passes it on, with its dimensions.
+    let softmax = vec![
+        along(node("Softmax", &["x"], "s"), 1),
+        along(node("Concat", &["s"], "y"), 1),
+    ];
+    assert_eq!(kind_of(softmax, &[1, 5]), Some(OutputKind::Probabilities));
+}
+
+#[test]
+fn the_mean_of_an_ensemble_is_one_classifier() {
+    // `torch.stack([a, b], dim=1).mean(1)`
+    for head in ["Softmax", "MatMul"] {
+        let nodes = vec![
+            along(node(head, &["x", "w"], "a"), 1),
+            along(node(head, &["x", "w"], "b"), 1),
+            node("Unsqueeze", &["a", "w"], "c"),
+            node("Unsqueeze", &["b", "w"], "d"),
+            along(node("Concat", &["c", "d"], "e"), 1),
+            node("ReduceMean", &["e", "w"], "y"),
+        ];
+        assert_eq!(end_of(nodes, &[1, 12]).heads, None, "{head}");
+    }
+}
+
+#[test]
 fn joined_ids_and_ranks_are_no_classes() {
     let ids = |name: &str| along(node("ArgMax", &["x"], name), 1);
     let end = end_of(

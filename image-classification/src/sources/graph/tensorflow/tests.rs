@@ -411,6 +411,50 @@ fn joined_heads_are_no_single_classifier() {
 }
 
 #[test]
+fn any_number_of_joined_sigmoids_is_independent() {
+    let independent = Some(OutputKind::IndependentProbabilities);
+    // Many features before the heads.
+    let deep = (0..2000).map(|n| {
+        let before = ["mean".to_owned(), format!("d{}", n - 1)][usize::from(n > 0)].clone();
+        plain("Unheard", &[&before], &format!("d{n}"))
+    });
+    let deep: Vec<u8> = deep.collect::<Vec<_>>().concat();
+    for count in [1, 2, 300] {
+        let mut nodes = vec![deep.clone()];
+        let mut names = Vec::new();
+        for n in 0..count {
+            let [logits, biased, sigmoid] = ["l", "b", "s"].map(|name| format!("{name}{n}"));
+            nodes.push(plain("MatMul", &["d1999", "w"], &logits));
+            nodes.push(plain("BiasAdd", &[&logits, "w"], &biased));
+            nodes.push(plain("Sigmoid", &[&biased], &sigmoid));
+            names.push(sigmoid);
+        }
+        let mut inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+        let packed = node("Pack", &inputs, "y", &[("axis", number(3, 1))]);
+        let packed = end_of(&[&nodes[..], &[packed]].concat());
+        inputs.push("one");
+        nodes.push(plain("ConcatV2", &inputs, "y"));
+        for end in [end_of(&nodes), packed] {
+            let kind = end.settings.output.map(|stated| stated.value);
+            assert_eq!((kind, end.heads), (independent, None), "{count}");
+        }
+    }
+}
+
+#[test]
+fn the_mean_of_an_ensemble_is_one_classifier() {
+    for head in ["Softmax", "Identity"] {
+        let stacked = node("Pack", &["a", "a"], "p", &[("axis", number(3, 1))]);
+        let end = end_of(&[
+            plain(head, &["logits"], "a"),
+            stacked,
+            plain("Mean", &["p", "one"], "y"),
+        ]);
+        assert_eq!(end.heads, None, "{head}");
+    }
+}
+
+#[test]
 fn features_are_not_the_scores_of_class_ids() {
     let ends = ends_of(&[
         plain("Identity", &["mean"], "features"),

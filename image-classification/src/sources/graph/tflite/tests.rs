@@ -90,6 +90,32 @@ fn joined_heads_are_no_single_classifier() {
 }
 
 #[test]
+fn any_number_of_joined_sigmoids_is_independent() {
+    let independent = Some(OutputKind::IndependentProbabilities);
+    for code in [Operator::CONCATENATION, Operator::PACK] {
+        for count in [1, 2, 300] {
+            let joined = vec![4; count as usize];
+            let nodes = [(Operator::LOGISTIC, &[3][..], 4), (code, &joined, 5)];
+            let end = end_of(&nodes, &[&[1, 5], &[1, 5 * count]]);
+            assert_eq!((kind_of(&end), end.heads), (independent, None), "{count}");
+        }
+    }
+}
+
+#[test]
+fn the_mean_of_an_ensemble_is_one_classifier() {
+    for code in [Operator::SOFTMAX, Operator::RELU] {
+        let nodes = [
+            (code, &[3][..], 4),
+            (Operator::PACK, &[4, 4], 5),
+            (Operator::MEAN, &[5, 2], 6),
+        ];
+        let end = end_of(&nodes, &[&[1, 5], &[1, 2, 5], &[1, 5]]);
+        assert_eq!(end.heads, None, "{code}");
+    }
+}
+
+#[test]
 fn features_are_not_the_scores_of_class_ids() {
     let ids = (Operator::ARG_MAX, &[3][..], 4);
     let found = ends_of(&[ids], &[&[1]], &[1, 3, 4]);
