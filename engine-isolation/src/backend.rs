@@ -389,7 +389,7 @@ mod linux {
                 restart_window,
                 ..
             } = self.isolation;
-            // Those that are older count as fruitless, if they are.
+            // Starts that take long leave the window, but they count as fruitless.
             state
                 .restarts
                 .retain(|moment| moment.elapsed() < restart_window);

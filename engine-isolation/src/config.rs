@@ -72,8 +72,8 @@ pub struct Isolation {
     /// has this time for each that must end first, too: with one infer request of the engine, the third in flight has
     /// three times as much. Default: one minute.
     pub timeout: Duration,
-    /// The longest time for opening the engine. A dead child that is replaced has at most ten times as long as the first
-    /// one took, but never less than a minute of this time. Default: five minutes.
+    /// The longest time for opening the engine. Opening it again, in another child, may also take no longer than ten times
+    /// the first opening, or a minute if that is more. Default: five minutes.
     pub open_timeout: Duration,
     /// Bytes of the input of a request, and of all its outputs together. Default: 256 MiB.
     pub tensor_bytes: u64,
