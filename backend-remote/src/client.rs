@@ -3,7 +3,7 @@
 use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backend_api::{Error, ErrorKind};
@@ -15,7 +15,7 @@ use tonic::{Request, Status};
 
 use crate::config::RemoteConfig;
 use crate::connection::Connection;
-use crate::error::{self, Call, is_denied, is_overload, is_timeout, is_transient};
+use crate::error::{self, Call, is_denied, is_forbidden, is_overload, is_timeout, is_transient};
 use crate::io_thread::IoThread;
 use crate::outage::Outage;
 use crate::protocol::{GrpcInferenceServiceClient, ModelInferRequest, ModelInferResponse};
@@ -40,6 +40,8 @@ pub(crate) struct Client {
     outage: Outage,
     max_message: usize,
     token: Option<CurrentToken>,
+    /// True if a server has served a request since one last denied access.
+    has_access: AtomicBool,
     /// The name of the model with its version.
     model: String,
     // Dropped last, because the connections run on its thread.
@@ -66,6 +68,7 @@ impl Client {
             outage: Outage::new(config.outage.unwrap_or(config.timeout / 2)),
             max_message: config.max_message,
             token,
+            has_access: AtomicBool::new(false),
             model: config.named_model(),
             io,
         })
@@ -208,17 +211,21 @@ impl Client {
         let end = Instant::now() + self.timeout;
         let (mut retries, mut counted, mut others) = (0, 0, 0);
         let (mut outage, mut is_renewed) = (None, false);
+        let (mut has_access, mut denials) = (false, 0);
         loop {
             let connection = self.choose();
             let in_flight = connection.begin();
             let left = end.saturating_duration_since(Instant::now());
             let token = self.token();
             let token = token.as_deref();
+            // Other requests in flight may be denied before this one.
+            has_access |= self.has_access.load(Ordering::Relaxed);
             let (mut stub, call) = self.stub(connection, request.clone(), token, left);
             let status = match stub.model_infer(call).await {
                 Ok(reply) => {
                     connection.answered();
                     self.outage.answered();
+                    self.has_access.store(true, Ordering::Relaxed);
                     return Ok(reply.into_inner());
                 }
                 Err(status) => status,
@@ -227,14 +234,22 @@ impl Client {
             let mut error = self.failed(&status, connection, token, request);
             let (is_lost, is_overload) = (is_transient(&status), is_overload(&status));
             if is_denied(&status) {
-                match self.renewed(token) {
+                has_access |= self.has_access.swap(false, Ordering::Relaxed);
+                match self.renewed(token).await {
                     Ok(true) if !is_renewed => {
                         is_renewed = true;
+                        // That was with the token before.
+                        has_access = false;
                         continue;
                     }
                     // All other requests are denied too, and the next token may come late.
                     Ok(_) => (),
                     Err(unusable) => error = error.with_context("read again", unusable),
+                }
+                denials += usize::from(is_forbidden(&status));
+                // The servers allow other requests.
+                if has_access && denials >= self.connections.len() {
+                    return Err(error);
                 }
             } else if !is_lost && !is_overload && !is_timeout(&status) {
                 self.outage.answered();
@@ -267,9 +282,9 @@ impl Client {
     }
 
     /// Reads the token again that a server denied. Returns whether there is another one.
-    fn renewed(&self, denied: Option<&Token>) -> Result<bool, Error> {
+    async fn renewed(&self, denied: Option<&Token>) -> Result<bool, Error> {
         match (&self.token, denied) {
-            (Some(current), Some(denied)) => current.renew(denied),
+            (Some(current), Some(denied)) => current.renew(denied).await,
             _ => Ok(false),
         }
     }

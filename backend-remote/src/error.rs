@@ -52,7 +52,12 @@ pub(crate) fn is_denied(status: &Status) -> bool {
     )
 }
 
-/// Returns whether the reply was no message of the protocol, or too large: a fault of its own, and no missing answer.
+/// Returns whether the server knows the client and denies access: to all that it asks for, or to one request.
+pub(crate) fn is_forbidden(status: &Status) -> bool {
+    status.code() == Code::PermissionDenied
+}
+
+/// Returns whether the reply cannot be decoded or is too large. Such a reply is an answer, so it is not an outage.
 pub(crate) fn is_unreadable(status: &Status) -> bool {
     is_undecodable(status) || is_too_large(status)
 }

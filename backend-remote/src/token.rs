@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backend_api::{Error, ErrorKind};
+use tokio::task::spawn_blocking;
 use tonic::metadata::{Ascii, MetadataValue};
 
 /// The most bytes of a token.
@@ -132,19 +133,26 @@ impl CurrentToken {
     /// # Errors
     ///
     /// If the file has no token now. The one before stays.
-    pub(crate) fn renew(&self, denied: &Token) -> Result<bool, Error> {
-        let mut current = self.lock();
-        if current.text != denied.text {
+    pub(crate) async fn renew(&self, denied: &Token) -> Result<bool, Error> {
+        if self.lock().text != denied.text {
             // Another request has renewed it.
             return Ok(true);
         }
-        let TokenSource::File(_) = &current.source else {
+        let source = denied.source.clone();
+        let TokenSource::File(_) = source else {
             return Ok(false);
         };
-        let read = Token::read(&current.source)?;
-        let is_other = read.text != current.text;
-        *current = Arc::new(read);
-        Ok(is_other)
+        // A disk or a network may take long, and other requests go on meanwhile, with their time limits.
+        let Ok(read) = spawn_blocking(move || Token::read(&source)).await else {
+            // The runtime ends.
+            return Ok(false);
+        };
+        let read = read?;
+        let mut current = self.lock();
+        if current.text == denied.text {
+            *current = Arc::new(read);
+        }
+        Ok(current.text != denied.text)
     }
 }
 

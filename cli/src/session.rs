@@ -455,8 +455,8 @@ fn failure_with(
     }
 }
 
-/// Returns whether an error with this code may be that of all further images. Other errors belong to their image: one
-/// that crashed the engine keeps its row, so that the next run begins behind it.
+/// Returns whether all further images may fail with this code. Other codes concern one image: an image that crashed the
+/// engine keeps its row, and the next run starts after it.
 fn may_be_of_all(code: &str) -> bool {
     let kinds = [
         ErrorKind::EngineUnavailable,

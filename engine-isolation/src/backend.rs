@@ -91,29 +91,37 @@ impl Engine for IsolatedEngine {
 mod linux {
     use std::collections::VecDeque;
     use std::error::Error as _;
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use backend_api::{BackendInfo, Error, ErrorKind, InferOutput, Tensor};
 
     use super::IsolatedEngine;
     use crate::channel::Channel;
     use crate::config::Isolation;
-    use crate::process::{Death, Opened, Process};
+    use crate::process::{Death, NotOpened, Opened, Process};
+
+    /// The least time for opening the engine again, if [`Isolation::open_timeout`] is not less.
+    const LEAST_TO_OPEN_AGAIN: Duration = Duration::from_mins(1);
 
     pub fn parts(
         config: serde_json::Value,
         isolation: &Isolation,
     ) -> Result<(BackendInfo, Vec<IsolatedEngine>), Error> {
-        let opened = Process::open(isolation, &config)?;
+        let start = Instant::now();
+        let opened = Process::open(isolation, &config, isolation.open_timeout)
+            .map_err(|failed| failed.error)?;
+        let restart_timeout = restart_timeout(isolation.open_timeout, start.elapsed());
         let info = opened.info.clone();
         let shared = Arc::new(Shared {
             isolation: isolation.clone(),
             config,
             names: extra_names(&info),
             info: info.clone(),
+            restart_timeout,
             state: Mutex::new(State::new(opened)),
+            fruitless: AtomicUsize::new(0),
             end: OnceLock::new(),
         });
         let engine = |slot| IsolatedEngine {
@@ -125,6 +133,13 @@ mod linux {
         };
         let engines = (0..info.slots).map(engine).collect();
         Ok((info, engines))
+    }
+
+    /// Returns the longest time for opening the engine again, after it took `first` to open. It ends even if
+    /// `open_timeout` does not, because all requests wait for it.
+    fn restart_timeout(open_timeout: Duration, first: Duration) -> Duration {
+        let usual = first.saturating_mul(10);
+        open_timeout.min(usual.max(LEAST_TO_OPEN_AGAIN))
     }
 
     fn extra_names(info: &BackendInfo) -> Vec<String> {
@@ -140,7 +155,10 @@ mod linux {
         /// The description that every child must have.
         info: BackendInfo,
         names: Vec<String>,
+        restart_timeout: Duration,
         state: Mutex<State>,
+        /// The restarts since the last result: a window alone would never end a child whose start and death take long.
+        fruitless: AtomicUsize,
         /// Set under the lock of the state when no other child is started. It is read without the lock, which is held
         /// while an engine opens.
         end: OnceLock<End>,
@@ -164,12 +182,23 @@ mod linux {
         hint: String,
     }
 
+    /// The limit on restarts that was reached.
+    #[derive(Debug, Clone, Copy)]
+    enum Limit {
+        /// Too many within the window.
+        Window,
+        /// Too many without a result.
+        Fruitless,
+        /// One that took too long.
+        Late,
+    }
+
     impl End {
         /// `death` is the end of the last child that had the engine open, and `failed` the error of the last start after
         /// it.
         fn new(
-            isolation: &Isolation,
-            info: &BackendInfo,
+            shared: &Shared,
+            limit: Limit,
             death: Option<&Death>,
             failed: Option<&Error>,
         ) -> Self {
@@ -180,12 +209,22 @@ mod linux {
                 memory,
                 cpu_time,
                 ..
-            } = *isolation;
-            let message = format!(
-                "{} is not started again: it was restarted {restarts} time{} within {restart_window:?}",
-                work.name(),
-                if restarts == 1 { "" } else { "s" }
-            );
+            } = shared.isolation;
+            let info = &shared.info;
+            let times = if restarts == 1 { "time" } else { "times" };
+            let reason = match limit {
+                Limit::Window => {
+                    format!("it was restarted {restarts} {times} within {restart_window:?}")
+                }
+                Limit::Fruitless => {
+                    format!("it was restarted {restarts} {times} without a result in between")
+                }
+                Limit::Late => format!(
+                    "the last restart took longer than {:?}",
+                    shared.restart_timeout
+                ),
+            };
+            let message = format!("{} is not started again: {reason}", work.name());
             let mut error = Error::new(ErrorKind::EngineUnavailable, message);
             if !info.engine.is_empty() {
                 let engine = format!("{} {}", info.engine, info.engine_version);
@@ -283,6 +322,9 @@ mod linux {
             process.in_flight.fetch_sub(1, Ordering::Relaxed);
             match answer {
                 Ok(result) => {
+                    if result.is_ok() {
+                        self.shared.fruitless.store(0, Ordering::Relaxed);
+                    }
                     self.open = Some((process, channel));
                     result
                 }
@@ -309,40 +351,59 @@ mod linux {
         }
 
         /// Starts another child in the place of the dead one. A start that fails costs no request, because the next start
-        /// follows at once.
+        /// follows at once. After one that takes too long none follows, because all requests wait for it.
         fn restart(&self, state: &mut State) -> Result<(), Error> {
             if let Some(end) = self.end.get() {
                 return Err(end.to_error());
             }
-            let Isolation {
-                restarts,
-                restart_window,
-                ..
-            } = self.isolation;
-            let now = Instant::now();
-            state
-                .restarts
-                .retain(|moment| now.duration_since(*moment) < restart_window);
             let mut failed = None;
-            // The window stays, so that starts that take long are limited too.
-            while state.restarts.len() < restarts {
+            let limit = loop {
+                if let Some(limit) = self.reached(state) {
+                    break limit;
+                }
                 state.restarts.push_back(Instant::now());
+                self.fruitless.fetch_add(1, Ordering::Relaxed);
                 match self.open_again() {
                     Ok(opened) => {
                         state.process = Arc::new(opened.process);
                         state.channels = opened.channels.into_iter().map(Some).collect();
                         return Ok(());
                     }
-                    Err(error) => failed = Some(error),
+                    Err(NotOpened { error, is_late }) => {
+                        failed = Some(error);
+                        if is_late {
+                            break Limit::Late;
+                        }
+                    }
                 }
-            }
+            };
             let death = state.process.death();
-            let end = || End::new(&self.isolation, &self.info, death.as_ref(), failed.as_ref());
+            let end = || End::new(self, limit, death.as_ref(), failed.as_ref());
             Err(self.end.get_or_init(end).to_error())
         }
 
-        fn open_again(&self) -> Result<Opened, Error> {
-            let opened = Process::open(&self.isolation, &self.config)?;
+        /// Returns the limit that another restart would exceed.
+        fn reached(&self, state: &mut State) -> Option<Limit> {
+            let Isolation {
+                restarts,
+                restart_window,
+                ..
+            } = self.isolation;
+            // Starts that take long leave the window, but they count as fruitless.
+            state
+                .restarts
+                .retain(|moment| moment.elapsed() < restart_window);
+            if state.restarts.len() >= restarts {
+                Some(Limit::Window)
+            } else if self.fruitless.load(Ordering::Relaxed) >= restarts {
+                Some(Limit::Fruitless)
+            } else {
+                None
+            }
+        }
+
+        fn open_again(&self) -> Result<Opened, NotOpened> {
+            let opened = Process::open(&self.isolation, &self.config, self.restart_timeout)?;
             let (new, old) = (&opened.info, &self.info);
             let is_same = new.slots == old.slots
                 && new.input == old.input
@@ -355,7 +416,8 @@ mod linux {
                 ErrorKind::EngineCrashed,
                 "the restarted engine has other inputs or outputs than before",
             )
-            .with_hint("do not change the model while it is used"))
+            .with_hint("do not change the model while it is used")
+            .into())
         }
 
         /// Returns the reason why all requests fail from now on, if no other child is started.
@@ -365,6 +427,22 @@ mod linux {
 
         fn lock(&self) -> MutexGuard<'_, State> {
             self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_restart_ends_even_if_opening_has_no_limit() {
+            let seconds = Duration::from_secs;
+            let limit = restart_timeout;
+            assert_eq!(limit(Duration::MAX, seconds(1)), seconds(60));
+            assert_eq!(limit(Duration::MAX, seconds(15)), seconds(150));
+            assert_eq!(limit(Duration::MAX, Duration::MAX), Duration::MAX);
+            assert_eq!(limit(seconds(300), seconds(50)), seconds(300));
+            assert_eq!(limit(seconds(5), seconds(1)), seconds(5));
         }
     }
 }

@@ -72,16 +72,18 @@ pub struct Isolation {
     /// has this time for each that must end first, too: with one infer request of the engine, the third in flight has
     /// three times as much. Default: one minute.
     pub timeout: Duration,
-    /// The longest time for opening the engine. Default: five minutes.
+    /// The longest time for opening the engine. Opening it again, in another child, may also take no longer than ten times
+    /// the first opening, or a minute if that is more. Default: five minutes.
     pub open_timeout: Duration,
     /// Bytes of the input of a request, and of all its outputs together. Default: 256 MiB.
     pub tensor_bytes: u64,
     /// The number of requests that are sent to the child while all of the engine's run, so that the engine need not wait
     /// for the next tensor. They are part of [`BackendInfo::slots`](backend_api::BackendInfo::slots). Default: 1.
     pub spare_requests: usize,
-    /// The number of times that a dead child is replaced within [`restart_window`](Self::restart_window). Starts that
-    /// fail count too. When it is exceeded, every later request fails, and
-    /// [`failure`](backend_api::InferBackend::failure) gives the reason. Default: 5.
+    /// The number of times that a dead child is replaced within [`restart_window`](Self::restart_window), and without a
+    /// result in between, however long that takes. Starts that fail count too. When it is exceeded, or when a start takes
+    /// too long, every later request fails, and [`failure`](backend_api::InferBackend::failure) gives the reason.
+    /// Default: 5.
     pub restarts: usize,
     /// Default: one minute.
     pub restart_window: Duration,

@@ -64,11 +64,32 @@ pub struct Opened {
     pub channels: Vec<Channel>,
 }
 
+/// A start that failed.
+pub struct NotOpened {
+    pub error: Error,
+    /// True if opening the engine took too long.
+    pub is_late: bool,
+}
+
+impl From<Error> for NotOpened {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            is_late: false,
+        }
+    }
+}
+
 impl Process {
-    /// Starts a child and opens the engine in it.
-    pub fn open(isolation: &Isolation, config: &serde_json::Value) -> Result<Opened, Error> {
+    /// Starts a child and opens the engine in it within `timeout`, which is not longer than
+    /// [`Isolation::open_timeout`].
+    pub fn open(
+        isolation: &Isolation,
+        config: &serde_json::Value,
+        timeout: Duration,
+    ) -> Result<Opened, NotOpened> {
         check_file_size(isolation.tensor_bytes)?;
-        let process = Self::start(isolation).map_err(|source| {
+        let process = Self::start(isolation, timeout).map_err(|source| {
             let message = "cannot start the process of the isolated engine";
             Error::new(ErrorKind::ResourceExhausted, message).with_source(source)
         })?;
@@ -79,12 +100,12 @@ impl Process {
             tensor_bytes: isolation.tensor_bytes,
             config: config.clone(),
         };
-        let opened = process.hand_over(&start, isolation.open_timeout);
+        let opened = process.hand_over(&start, timeout);
         let opened = opened.and_then(|(confinement, mut info)| {
             info.slots += isolation.spare_requests;
             let channels = (0..info.slots).map(|_| {
                 Channel::open(&process.control, isolation.tensor_bytes)
-                    .map_err(|error| Trouble::Fault(Fault::new(&error, isolation.open_timeout)))
+                    .map_err(|error| Trouble::Fault(Fault::new(&error, timeout)))
             });
             Ok((
                 described(info, confinement, isolation.notes_gaps),
@@ -97,10 +118,14 @@ impl Process {
                 info,
                 channels,
             }),
-            Err(Trouble::Refused(error)) => Err(error),
+            Err(Trouble::Refused(error)) => Err(error.into()),
             Err(Trouble::Fault(fault)) => {
                 let suspects = isolation.work.suspects();
                 let hint = match (&fault, isolation.memory) {
+                    // More time for all starts would not be more for this one.
+                    (Fault::Late(_), _) if timeout < isolation.open_timeout => {
+                        isolation.work.remedy().to_owned()
+                    }
                     (Fault::Late(_), _) => format!(
                         "{suspects}; if it only needs more time, raise `Isolation::open_timeout`"
                     ),
@@ -108,14 +133,17 @@ impl Process {
                     (_, None) => suspects.to_owned(),
                 };
                 let error = process.end(&fault).with_hint(hint);
-                Err(error.with_context("while", "opening the model"))
+                Err(NotOpened {
+                    error: error.with_context("while", "opening the model"),
+                    is_late: matches!(fault, Fault::Late(_)),
+                })
             }
         }
     }
 
-    fn start(isolation: &Isolation) -> io::Result<Self> {
+    fn start(isolation: &Isolation, timeout: Duration) -> io::Result<Self> {
         let (control, theirs) = UnixStream::pair()?;
-        control.set_write_timeout(Some(isolation.open_timeout))?;
+        control.set_write_timeout(Some(timeout))?;
         let mut command = isolation.to_command()?;
         command
             .stdin(OwnedFd::from(theirs))

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use backend_api::{BlockingInfer as _, ErrorKind, InferBackend as _, InferRequest};
-use classify_test_server::{Act, Code, TestServer};
+use classify_test_server::{Act, Code, Options, TestServer};
 use classify_tests::models::error;
 use classify_tests::{doubling_input, ensure};
 use libtest_mimic::{Failed, Trial};
@@ -15,13 +15,22 @@ use super::faults::{fail, infer_error};
 use super::{config, doubling, ensure_doubles, open};
 
 pub fn trials() -> Vec<Trial> {
-    let all: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let all: [(&str, fn() -> Result<(), Failed>); 8] = [
         ("servers_that_are_gone_end_the_backend", gone),
         ("unavailable_is_tried_again_until_the_limit", unavailable),
         ("stalled_servers_end_the_backend", stalled),
         (
             "overload_is_tried_again_a_bounded_number_of_times",
             overload,
+        ),
+        (
+            "a_denied_request_among_others_fails_alone",
+            denied_among_others,
+        ),
+        ("permission_denied_to_all_ends_the_backend", denied_to_all),
+        (
+            "a_server_that_denies_access_costs_no_request_if_another_serves",
+            denied_by_one,
         ),
         ("undecodable_descriptions_are_errors", undecodable),
     ];
@@ -136,6 +145,64 @@ fn overload() -> Result<(), Failed> {
     ensure(error.to_string().contains("is overloaded: planned"), &error)?;
     let hint = error.hint().unwrap_or_default();
     ensure(hint.contains("fewer `requests`"), &error)
+}
+
+/// Returns what a server does that denies access for the inferences that `is_denied` holds for.
+fn denies(is_denied: impl Fn(u64) -> bool + Send + Sync + 'static) -> Options {
+    doubling().behavior(move |number| {
+        if is_denied(number) {
+            fail(Code::PermissionDenied)
+        } else {
+            Act::Run
+        }
+    })
+}
+
+fn denied_among_others() -> Result<(), Failed> {
+    let server = TestServer::start(denies(|number| number % 2 == 1));
+    let mut config = config(&server);
+    config.requests = Some(1);
+    config.outage = Some(Duration::ZERO);
+    let backend = open(&config)?;
+    for _ in 0..5 {
+        ensure_doubles(&backend)?;
+        let denied = backend.infer_blocking(doubling_input(1));
+        let denied = error(denied, ErrorKind::EngineUnavailable)?;
+        ensure(denied.to_string().contains("planned"), &denied)?;
+        ensure(backend.failure().is_none(), denied)?;
+    }
+    ensure(server.inferences() == 10, server.inferences())
+}
+
+/// Only the first request after those that were served fails alone.
+fn denied_to_all() -> Result<(), Failed> {
+    let server = TestServer::start(denies(|number| number > 0));
+    let mut config = config(&server);
+    config.requests = Some(1);
+    config.outage = Some(Duration::from_millis(300));
+    let backend = open(&config)?;
+    ensure_doubles(&backend)?;
+    let denied = || {
+        let denied = backend.infer_blocking(doubling_input(1));
+        error(denied, ErrorKind::EngineUnavailable)
+    };
+    denied()?;
+    ensure(backend.failure().is_none(), "one request")?;
+    let error = denied()?;
+    let words = "no server has served a request for 0.3 s";
+    ensure(error.to_string().starts_with(words), &error)?;
+    ensure(backend.failure().is_some(), error)
+}
+
+fn denied_by_one() -> Result<(), Failed> {
+    let servers = [denies(|number| number > 0), doubling()].map(TestServer::start);
+    let mut config = config(&servers[0]);
+    config.endpoints.push(servers[1].url());
+    let backend = open(&config)?;
+    for _ in 0..20 {
+        ensure_doubles(&backend)?;
+    }
+    ensure(servers[0].inferences() > 1, "it denied nothing")
 }
 
 /// A proxy that damages a text in the replies of `server`: no string of the protocol has these bytes.

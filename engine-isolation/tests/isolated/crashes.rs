@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::engine::{self, Config, Misdeed, PAUSE, SLOTS, assert_doubled, isolation};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&'static str, fn() -> Result<(), Failed>); 21] = [
+    let tests: [(&'static str, fn() -> Result<(), Failed>); 24] = [
         ("a_signal_is_named_and_the_next_request_is_answered", signal),
         ("stderr_is_quoted_without_control_characters", stderr),
         ("an_exit_code_is_named", exit_code),
@@ -33,6 +33,8 @@ pub fn trials() -> Vec<Trial> {
         ),
         ("a_child_killed_between_requests_costs_none", between),
         ("too_many_restarts_end_the_backend", restarts),
+        ("restarts_without_a_result_end_the_backend", fruitless),
+        ("a_result_between_restarts_keeps_the_backend", fruitful),
         ("no_restart_may_be_allowed", no_restart),
         ("the_end_names_the_limits_that_may_be_too_low", limits),
         ("a_start_that_fails_costs_no_request", failed_start),
@@ -40,6 +42,7 @@ pub fn trials() -> Vec<Trial> {
             "an_engine_that_cannot_be_opened_again_ends_the_backend",
             not_opened_again,
         ),
+        ("a_restart_that_hangs_is_the_last_one", late_restart),
         ("the_engines_error_while_opening_is_kept", open_error),
         ("a_panic_while_opening_is_an_error", open_panic),
         ("an_abort_while_opening_is_an_error", open_abort),
@@ -243,6 +246,41 @@ fn restarts() -> Result<(), Failed> {
     ensure(error.hint() == Some(hint), error)
 }
 
+/// A backend with two restarts, which do not end it by their time.
+fn without_window() -> Result<Isolated, Error> {
+    bad(|isolation| {
+        isolation.restarts = 2;
+        isolation.restart_window = Duration::ZERO;
+        isolation.timeout = Duration::from_secs(5);
+    })
+}
+
+fn fruitless() -> Result<(), Failed> {
+    let backend = without_window()?;
+    assert_doubled(&backend, 1);
+    crash(&backend, Misdeed::Exit)?;
+    // An error of the engine is no result.
+    let error = backend.infer_blocking(Misdeed::Error.input()).unwrap_err();
+    ensure(error.kind() == ErrorKind::InferenceFailed, error)?;
+    crash(&backend, Misdeed::Hang)?;
+    crash(&backend, Misdeed::Exit)?;
+    let error = ended(&backend)?;
+    let text = "the process of the engine is not started again: \
+                it was restarted 2 times without a result in between: \
+                the process of the engine ended with exit code 3";
+    ensure(whole(&error) == text, error)
+}
+
+fn fruitful() -> Result<(), Failed> {
+    let backend = without_window()?;
+    for n in 0..3 {
+        crash(&backend, Misdeed::Exit)?;
+        crash(&backend, Misdeed::Exit)?;
+        assert_doubled(&backend, n);
+    }
+    ensure(backend.failure().is_none(), "it works")
+}
+
 fn no_restart() -> Result<(), Failed> {
     let backend = bad(|isolation| isolation.restarts = 0)?;
     assert_doubled(&backend, 1);
@@ -309,6 +347,31 @@ fn not_opened_again() -> Result<(), Failed> {
                 (before: the process of the engine ended with exit code 3): planned failure (model: a.onnx)";
     ensure(whole(&error) == text, &error)?;
     ensure(error.hint() == Some("planned hint"), error)
+}
+
+fn late_restart() -> Result<(), Failed> {
+    let mut isolation = isolation();
+    isolation.open_timeout = Duration::from_secs(5);
+    let plain = Arc::clone(&isolation.command);
+    let starts = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&starts);
+    isolation.command = Arc::new(move || {
+        let mut command = plain()?;
+        if counted.fetch_add(1, Ordering::SeqCst) > 0 {
+            command.env(engine::HANGS, "1");
+        }
+        Ok(command)
+    });
+    let backend = Isolated::open(&Config::MayFailToOpen, &isolation)?;
+    crash(&backend, Misdeed::Exit)?;
+    let error = ended(&backend)?;
+    let text = "the process of the engine is not started again: the last restart took longer than 5s \
+                (before: the process of the engine ended with exit code 3): \
+                the process of the engine did not answer within 5s and was killed (while: opening the model)";
+    ensure(whole(&error) == text, &error)?;
+    let hint = error.hint().unwrap_or_default();
+    ensure(hint.ends_with("raise `Isolation::open_timeout`"), hint)?;
+    ensure(starts.load(Ordering::SeqCst) == 2, starts)
 }
 
 fn opened(config: Config, change: impl FnOnce(&mut Isolation)) -> Result<Error, Failed> {

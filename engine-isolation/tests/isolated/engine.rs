@@ -20,7 +20,7 @@ pub enum Config {
     /// Does the [`Misdeed`] that the first number of the input names.
     Bad,
     FailsToOpen,
-    /// As [`Bad`](Self::Bad), but fails to open if the variable [`FAILS`] is set.
+    /// As [`Bad`](Self::Bad), but fails to open if the variable [`FAILS`] is set, and hangs if [`HANGS`] is.
     MayFailToOpen,
     PanicsWhileOpening,
     AbortsWhileOpening,
@@ -33,6 +33,8 @@ pub enum Config {
 
 /// The variable of a child that fails to open.
 pub const FAILS: &str = "ENGINE_ISOLATION_TEST_FAILS";
+/// The variable of a child that does not end opening.
+pub const HANGS: &str = "ENGINE_ISOLATION_TEST_HANGS";
 
 /// A fault of the engine instead of an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -153,6 +155,10 @@ pub fn open(config: Config) -> Result<Box<dyn InferBackend>, Error> {
         Config::Bad => mock.respond(|_, input| answer(input)),
         Config::FailsToOpen => return Err(planned()),
         Config::MayFailToOpen if std::env::var_os(FAILS).is_some() => return Err(planned()),
+        Config::MayFailToOpen if std::env::var_os(HANGS).is_some() => {
+            std::thread::sleep(Duration::from_hours(1));
+            mock
+        }
         Config::MayFailToOpen => mock.respond(|_, input| answer(input)),
         Config::PanicsWhileOpening => panic!("planned panic"),
         Config::AbortsWhileOpening => std::process::abort(),
