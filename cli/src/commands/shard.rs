@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use evaluation::answers::{AnswerWriter, InferredImage, StoredRuns};
+use evaluation::answers::{AnswerWriter, InferredImage, StoredImage, StoredRuns};
 use evaluation::text::printable;
 use evaluation::{ComparedRuns, Problem, RunEntry};
 use futures_executor::block_on;
@@ -142,14 +142,7 @@ fn answers(
     }
     let read = FilesRead::of_runs(options).with("the ground truth", truth_file);
     let output = open_part(&shard, &read)?;
-    let session = Session::open(options, messages)?;
-    session.report_failures(messages);
-    if session.ready().count() < session.entries.len() {
-        // Another machine may have what is missing here.
-        let hint = "fix the errors above, and run the shard again";
-        return Err(Hinted::new("not all runs can be opened", hint).into());
-    }
-    session.ready().try_for_each(shards::check_reading)?;
+    let session = open_runs(options, messages)?;
     let runs = StoredRuns::new(session.runs())
         .feed(session::feed_options(options.jobs))
         .image_problem(errors::image_problem);
@@ -175,16 +168,7 @@ fn answers(
         let path = printable(&image.path.to_string_lossy());
         session::note_image(&path, note, messages);
         let name = |index: usize| printable(&running.entries()[running.stored()[index]].name);
-        let failures: Vec<(String, &Problem)> = match &image.answers {
-            Err(problem) => vec![(path, problem)],
-            Ok(answers) => {
-                let outputs = answers.outputs.iter().enumerate();
-                let failures = outputs.filter_map(|(index, output)| {
-                    Some((format!("{path}: {}", name(index)), output.as_ref().err()?))
-                });
-                failures.collect()
-            }
-        };
+        let failures = failures(&image, path, name);
         let problems = failures.iter().map(|(_, problem)| *problem);
         session.check_engines(problems, session::SHARD_AGAIN)?;
         if !failures.is_empty() {
@@ -204,6 +188,36 @@ fn answers(
     process::leak(session);
     note_end(&shard, is_kept, done, messages);
     Ok(())
+}
+
+/// Opens all runs of a shard: another machine may have what is missing here.
+fn open_runs(options: &RunsOptions, messages: &mut Messages) -> anyhow::Result<Session> {
+    let session = Session::open(options, messages)?;
+    session.report_failures(messages);
+    if session.ready().count() < session.entries.len() {
+        let hint = "fix the errors above, and run the shard again";
+        return Err(Hinted::new("not all runs can be opened", hint).into());
+    }
+    session.ready().try_for_each(shards::check_reading)?;
+    Ok(session)
+}
+
+/// Returns the failures for an image, each with the printed path and the name of the run.
+fn failures(
+    image: &StoredImage,
+    path: String,
+    name: impl Fn(usize) -> String,
+) -> Vec<(String, &Problem)> {
+    match &image.answers {
+        Err(problem) => vec![(path, problem)],
+        Ok(answers) => {
+            let outputs = answers.outputs.iter().enumerate();
+            let failures = outputs.filter_map(|(index, output)| {
+                Some((format!("{path}: {}", name(index)), output.as_ref().err()?))
+            });
+            failures.collect()
+        }
+    }
 }
 
 fn lock<T>(written: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -17,6 +17,7 @@ use crate::commands::compare::external::{HASHES, IMAGES, PREPROCESSING};
 use crate::destination::Output;
 use crate::errors::{self, Hinted};
 use crate::files_read::FilesRead;
+use crate::input::Input;
 use crate::interrupt;
 use crate::isolated;
 use crate::options::{TensorsOptions, note_defaults};
@@ -46,11 +47,34 @@ pub fn run(mut options: TensorsOptions, messages: &mut Messages) -> anyhow::Resu
     let engine = std::mem::replace(&mut run.backend, own);
     let mut rows = Rows::new(&options.output);
     let inputs = std::mem::take(&mut options.inputs.list);
+    prepare(&run, inputs, options.jobs, &mut rows, messages)?;
+    let written = rows.images.len();
+    let outputs = rows.write(writer, &preprocessing)?;
+    process::leak(engine);
+    for output in outputs {
+        output.finish()?;
+    }
+    messages.note(&format!(
+        "{} in {}",
+        counted(written, "tensor"),
+        printable(&options.output.to_string_lossy())
+    ));
+    Ok(())
+}
+
+/// Adds the tensors of the inputs to `rows`. Prints the errors of those that have none.
+fn prepare(
+    run: &OpenRun,
+    inputs: Vec<Input>,
+    jobs: usize,
+    rows: &mut Rows,
+    messages: &mut Messages,
+) -> anyhow::Result<()> {
     let count = inputs.len();
     let mut done = 0;
     messages.start_progress(count);
     let images = stream::iter(session::images(inputs));
-    for answer in run.answers(images, options.jobs, 0).undecided() {
+    for answer in run.answers(images, jobs, 0).undecided() {
         let path = answer.input.to_string_lossy().into_owned();
         let named = printable(&path);
         let tensor = answer.result.map_err(errors::image_error);
@@ -68,17 +92,6 @@ pub fn run(mut options: TensorsOptions, messages: &mut Messages) -> anyhow::Resu
     messages.end_progress();
     let checked = interrupt::check(done, count, "image");
     checked.map_err(|interrupted| interrupted.with_hint("nothing was written; run it again"))?;
-    let written = rows.images.len();
-    let outputs = rows.write(writer, &preprocessing)?;
-    process::leak(engine);
-    for output in outputs {
-        output.finish()?;
-    }
-    messages.note(&format!(
-        "{} in {}",
-        counted(written, "tensor"),
-        printable(&options.output.to_string_lossy())
-    ));
     Ok(())
 }
 
