@@ -249,12 +249,15 @@ fn worst_class(evaluation: &Evaluation, run: usize, changes: &Changes) -> Option
             Mistake::Answer(_) => "classified as ",
             Mistake::Missed(_) | Mistake::Added(_) => "",
         };
-        let _ = write!(
-            text,
-            "; of its {}, {count} {verb}{}",
-            counted(class.lost, "new error"),
-            evaluation.mistake(run, *mistake)
-        );
+        let mistake = evaluation.mistake(run, *mistake);
+        let _ = match class.lost {
+            1 => write!(text, "; its new error: {verb}{mistake}"),
+            lost => write!(
+                text,
+                "; of its {} new errors, {count} {verb}{mistake}",
+                grouped(lost)
+            ),
+        };
     }
     Some(text)
 }
