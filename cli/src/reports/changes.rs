@@ -166,8 +166,11 @@ fn row(
 /// Most classes that a text without details lists.
 const CLASSES: usize = 5;
 
-/// Returns the new errors and corrected answers of a run as text, with its title. Only a `verbose` one names the
-/// corrected images.
+/// Most corrected images that a text without details lists.
+const CORRECTED: usize = 3;
+
+/// Returns the new errors and corrected answers of a run as text, with its title. Only a `verbose` one names all
+/// corrected images and classes of the lists.
 pub fn text(evaluation: &EvaluationReport, run: usize, verbose: bool) -> String {
     let mut text = String::new();
     let Some(mut changes) = ChangesText::new(evaluation, run, LISTED) else {
@@ -181,13 +184,14 @@ pub fn text(evaluation: &EvaluationReport, run: usize, verbose: bool) -> String 
     let title = evaluation.title(run);
     for list in &changes.lists {
         let _ = writeln!(text, "\n{title}, {}", list.title);
-        if matches!(list.kind, Wrong::Reference) && !verbose {
-            continue;
-        }
-        for row in &list.rows {
+        let shown = match list.kind {
+            Wrong::Reference if !verbose => list.rows.len().min(CORRECTED),
+            _ => list.rows.len(),
+        };
+        for row in &list.rows[..shown] {
             let _ = writeln!(text, "  {}: {}", row.path, row.sentence());
         }
-        rest(list.rest, MORE_IMAGES, &mut text);
+        rest(list.rest + list.rows.len() - shown, MORE_IMAGES, &mut text);
     }
     let _ = writeln!(text, "\n{title}, classes by loss");
     for (class, lost, gained) in &changes.classes {

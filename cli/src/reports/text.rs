@@ -311,19 +311,13 @@ fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
     let summary = evaluation.summary();
     let mut text = form.verdict(&summary, evaluation.verdict());
     let several = evaluation.evaluated().count() > 1;
-    let of_all = evaluation.truth_gate();
-    for (index, ..) in evaluation.evaluated() {
-        let name = several.then(|| printable(&evaluation.runs[index].name));
-        let gates = evaluation.gates(index);
-        for gate in gates.iter().filter(|gate| form.verbose || is_notable(gate)) {
-            text += &form.gate_below(&summary, name.as_deref(), gate);
-        }
-    }
-    for gate in of_all
-        .iter()
-        .filter(|gate| form.verbose || is_notable(gate))
-    {
-        text += &form.gate_below(&summary, None, gate);
+    let shown = |(_, gate): &(Option<usize>, Gate)| form.verbose || is_notable(gate);
+    let mut gates: Vec<_> = evaluation.all_gates().filter(shown).collect();
+    gates.sort_by_key(|(_, gate)| gate.passed);
+    for (run, gate) in gates {
+        let name = run.filter(|_| several);
+        let name = name.map(|run| printable(&evaluation.runs[run].name));
+        text += &form.gate_below(&summary, name.as_deref(), &gate);
     }
     if let Some(hint) = evaluation.hint() {
         let _ = writeln!(text, "  hint: {hint}");

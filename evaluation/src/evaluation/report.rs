@@ -195,8 +195,8 @@ impl EvaluationReport {
         Some(Gate::new("min-truth", least.is_reached(count, of), found))
     }
 
-    /// Returns the gates of all runs, and the gate of the images.
-    fn all_gates(&self) -> impl Iterator<Item = (Option<usize>, Gate)> {
+    /// Returns the gate of the images, and the gates of all runs, each with the place of its run.
+    pub fn all_gates(&self) -> impl Iterator<Item = (Option<usize>, Gate)> {
         let truth = self.truth_gate().map(|gate| (None, gate));
         let runs = 0..self.runs.len();
         let runs = runs.flat_map(|run| {
