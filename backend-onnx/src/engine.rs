@@ -28,7 +28,7 @@ pub(crate) struct OnnxEngine {
     outputs: Arc<Outputs>,
     /// The options of the next inference, by which it can be stopped.
     next: Option<Arc<Options>>,
-    /// Those of the last one.
+    /// The options of the last inference, which serve again unless they were stopped.
     last: Option<Arc<Options>>,
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use classify_tests::{Run, ensure, expect_code, run, small_model};
+use classify_tests::{Run, ensure, expect_code, run, small_model, works};
 use libtest_mimic::{Failed, Trial};
 
 use crate::classify;
@@ -117,21 +117,18 @@ const WORKS: [Work; 8] = [
 ];
 
 pub fn trials() -> Vec<Trial> {
-    let traces = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    let traces = traces.is_ok_and(|status| status.success());
-    let kind = if traces {
-        ""
-    } else {
-        "needs: strace that may trace"
+    let strace = works(
+        &["strace", "-o", "/dev/null", "true"],
+        "strace that may trace",
+    );
+    let kind = match &strace {
+        Ok(()) => String::new(),
+        Err(needed) => format!("needs: {needed}"),
     };
     let works = WORKS.iter().map(|work| {
         let name = format!("{}_never_replaces_a_file_it_opens", work.name);
         let trial = Trial::test(name, || replaces_nothing(work));
-        trial.with_kind(kind).with_ignored_flag(!traces)
+        trial.with_kind(&kind).with_ignored_flag(strace.is_err())
     });
     works.collect()
 }

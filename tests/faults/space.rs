@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use classify_tests::{Run, ensure, run};
+use classify_tests::{Run, ensure, run, works};
 use libtest_mimic::{Failed, Trial};
 
-use crate::work::{Place, WORKS, Work, check, where_there_is, works};
+use crate::work::{Place, WORKS, Work, check, where_there_is};
 use crate::{counts, has_full_counts};
 
 pub fn trials() -> Vec<Trial> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use classify_tests::{ensure, run};
+use classify_tests::{ensure, run, works};
 use libtest_mimic::{Failed, Trial};
 
 use crate::has_full_counts;
-use crate::work::{CLASSIFY, Place, WORKS, Work, check, where_there_is, works};
+use crate::work::{CLASSIFY, Place, WORKS, Work, check, where_there_is};
 
 /// Calls, their errors, and how many are tried in the quick counts.
 type Fault = (&'static str, &'static [&'static str], usize);

@@ -288,20 +288,6 @@ pub fn where_there_is(
     }
 }
 
-/// Returns `Ok` if a command works here, or the reason for which a test is ignored.
-pub fn works(command: &[&str], reason: &str) -> Result<(), String> {
-    let status = Command::new(command[0])
-        .args(&command[1..])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(reason.to_owned()),
-    }
-}
-
 /// Numbers that look random and are the same in each run (a linear congruential generator of Knuth's).
 pub struct Random(pub u64);
 

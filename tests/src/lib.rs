@@ -12,7 +12,7 @@ pub use scenario::Fact;
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use backend_api::conformance::{self, RULES, Subject};
 use backend_api::{BackendInfo, Engine, Error, FoundLibrary, InferBackend, Tensor};
@@ -379,4 +379,22 @@ pub fn blocks(stdout: &str) -> Vec<(String, Vec<Line>)> {
         }
     }
     blocks
+}
+
+/// Runs a command, to find out whether the tests that need it can run here.
+///
+/// # Errors
+///
+/// `reason`, for which a test is ignored, if the command cannot be started or fails.
+pub fn works(command: &[&str], reason: &str) -> Result<(), String> {
+    let status = Command::new(command[0])
+        .args(&command[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(reason.to_owned()),
+    }
 }

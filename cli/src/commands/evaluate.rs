@@ -280,11 +280,7 @@ pub fn files_read(options: &EvaluateOptions) -> FilesRead<'_> {
 
 /// Returns the files that an evaluation writes.
 pub fn outputs(options: &EvaluateOptions) -> Vec<Named<'_>> {
-    let record = options.record.as_deref();
-    let reports = reports::files(&options.runs.reports);
-    reports
-        .chain(record.map(|path| ("--record", path)))
-        .collect()
+    reports::outputs(&options.runs.reports, options.record.as_deref())
 }
 
 /// Opens the recording, and the files of reports and of a new recording, unless one would replace a file that is read.

@@ -58,6 +58,15 @@ pub fn files(reports: &[ReportPath]) -> impl Iterator<Item = (&'static str, &Pat
     reports.iter().map(|report| (FLAG, &*report.path))
 }
 
+/// Returns the files of reports and of a recording, each with its flag.
+pub fn outputs<'a>(
+    reports: &'a [ReportPath],
+    record: Option<&'a Path>,
+) -> Vec<(&'static str, &'a Path)> {
+    let record = record.map(|path| ("--record", path));
+    files(reports).chain(record).collect()
+}
+
 /// Opens the files of reports, before work starts.
 pub fn open(reports: &[ReportPath]) -> anyhow::Result<Vec<Destination>> {
     let open = |report: &ReportPath| {

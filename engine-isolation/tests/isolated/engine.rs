@@ -20,7 +20,7 @@ pub enum Config {
     /// Does the [`Misdeed`] that the first number of the input names.
     Bad,
     FailsToOpen,
-    /// As [`Bad`](Self::Bad), but fails to open if the variable [`FAILS`] is set, and hangs if [`HANGS`] is.
+    /// Acts as [`Bad`](Self::Bad), but fails to open if the variable [`FAILS`] is set, and hangs if [`HANGS`] is.
     MayFailToOpen,
     PanicsWhileOpening,
     AbortsWhileOpening,

@@ -182,11 +182,7 @@ pub fn files_read(options: &CompareOptions) -> FilesRead<'_> {
 
 /// Returns the files that a comparison writes.
 pub fn outputs(options: &CompareOptions) -> Vec<Named<'_>> {
-    let record = options.record.as_deref();
-    let reports = reports::files(&options.runs.reports);
-    reports
-        .chain(record.map(|path| ("--record", path)))
-        .collect()
+    reports::outputs(&options.runs.reports, options.record.as_deref())
 }
 
 /// Returns the files in a directory of arrays; none for a file.

@@ -39,7 +39,7 @@ struct Values<'g, 'a> {
     dims: RefCell<HashMap<Value, (usize, Option<Dims>)>>,
     /// True if a limit cut the dimensions that are computed.
     is_cut: Cell<bool>,
-    /// Whether the values are constants, as far as it is known. Many heads come from the same features.
+    /// The values that are known to be constants or not. Many heads come from the same features.
     constants: RefCell<HashMap<Value, bool>>,
     budget: Budget,
 }
