@@ -9,6 +9,7 @@ use backend_api::{
     only_input,
 };
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -166,6 +167,8 @@ fn session_builder(
     threads: usize,
 ) -> Result<SessionBuilder, ort::Error> {
     Ok(Session::builder(environment)?
+        // The log goes to stderr with the model's names as they are, and its errors are those that the calls return.
+        .with_log_level(LogLevel::Fatal)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?

@@ -33,7 +33,8 @@ impl Isolated {
     /// - [`ErrorKind::EngineCrashed`] if the child dies, takes longer than [`Isolation::open_timeout`], or sends an invalid
     ///   message.
     /// - [`ErrorKind::ResourceExhausted`] if it cannot be started.
-    /// - [`ErrorKind::InvalidConfig`] on systems other than Linux, and for a `config` that cannot be serialized.
+    /// - [`ErrorKind::InvalidConfig`] on systems other than Linux, for a `config` that cannot be serialized, and if the child
+    ///   cannot be confined or its memory exceeds the limit on files.
     pub fn open(config: &impl Serialize, isolation: &Isolation) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config, isolation)?;
         #[cfg(target_os = "linux")]

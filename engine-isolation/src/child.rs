@@ -1,7 +1,7 @@
 //! The child: confines itself, opens the engine, and runs requests.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
@@ -20,6 +20,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Signal, getpid, kill_process};
 use serde::de::DeserializeOwned;
 
+use crate::config::MORE_PROCESSES;
 use crate::protocol::{self, Progress, Reply, Shape, Start};
 use crate::sandbox;
 
@@ -31,8 +32,11 @@ type Descriptors = (UnixStream, File);
 
 /// Runs the engine until the parent ends this process. Returns if it cannot be opened.
 pub fn run<C: DeserializeOwned>(open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>) {
-    // Nobody is left to be told.
-    let _ = serve(open);
+    if let Err(error) = serve(open) {
+        // The parent reads the end of stderr, unless it has ended itself.
+        let _ = writeln!(io::stderr(), "{error}");
+        std::process::exit(1);
+    }
 }
 
 fn serve<C: DeserializeOwned>(
@@ -56,9 +60,12 @@ fn serve<C: DeserializeOwned>(
     protocol::send(&control, &Progress::Confined(confinement))?;
     let (sender, channels) = mpsc::channel();
     let parent = control.try_clone()?;
-    thread::Builder::new()
+    let watch = thread::Builder::new()
         .name("isolation".to_owned())
-        .spawn(move || watch(&parent, &sender))?;
+        .spawn(move || watch(&parent, &sender));
+    if let Err(source) = watch {
+        return failed(no_thread(source));
+    }
     let backend = match opened(open, start.config) {
         Ok(backend) => backend,
         Err(error) => return failed(error),
@@ -70,9 +77,17 @@ fn serve<C: DeserializeOwned>(
         let backend = Arc::clone(&backend);
         thread::Builder::new()
             .name("isolation-infer".to_owned())
-            .spawn(move || answer(&*backend, &socket, &memory))?;
+            .spawn(move || answer(&*backend, &socket, &memory))
+            .map_err(|source| io::Error::other(format!("cannot start a thread: {source}")))?;
     }
     Ok(())
+}
+
+fn no_thread(source: io::Error) -> Error {
+    let message = "the process of the isolated engine cannot start a thread";
+    Error::new(ErrorKind::ResourceExhausted, message)
+        .with_source(source)
+        .with_hint(MORE_PROCESSES)
 }
 
 fn opened<C: DeserializeOwned>(

@@ -52,6 +52,11 @@ impl Work {
     }
 }
 
+/// The hint of a process or thread that the system refuses.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) const MORE_PROCESSES: &str =
+    "allow more processes and threads (`ulimit -u`, or the limit of the container)";
+
 /// The child process: its program, its limits, and the files that it may read.
 #[derive(Clone)]
 #[non_exhaustive]

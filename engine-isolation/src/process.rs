@@ -15,7 +15,7 @@ use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
 use rustix::process::{Resource, getrlimit};
 
 use crate::channel::{Channel, Fault};
-use crate::config::{Isolation, Work};
+use crate::config::{Isolation, MORE_PROCESSES, Work};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
 /// The bytes of stderr that are kept for a message, the last ones.
@@ -90,8 +90,10 @@ impl Process {
     ) -> Result<Opened, NotOpened> {
         check_file_size(isolation.tensor_bytes)?;
         let process = Self::start(isolation, timeout).map_err(|source| {
-            let message = "cannot start the process of the isolated engine";
-            Error::new(ErrorKind::ResourceExhausted, message).with_source(source)
+            let message = format!("cannot start {}", isolation.work.name());
+            Error::new(ErrorKind::ResourceExhausted, message)
+                .with_source(source)
+                .with_hint(MORE_PROCESSES)
         })?;
         let start = Start {
             readable: isolation.readable.iter().map(Into::into).collect(),
@@ -303,7 +305,7 @@ fn check_file_size(bytes: u64) -> Result<(), Error> {
             let message = format!(
                 "files may have {limit} bytes here, but the memory that is shared with an isolated process has {bytes}"
             );
-            Err(Error::new(ErrorKind::ResourceExhausted, message)
+            Err(Error::new(ErrorKind::InvalidConfig, message)
                 .with_hint("raise the limit on files, `ulimit -f`"))
         }
         _ => Ok(()),

@@ -68,7 +68,7 @@ pub fn confine(start: &Start) -> Result<Confinement, Error> {
 
 fn failed(action: &str, error: impl Display) -> Error {
     Error::new(
-        ErrorKind::ResourceExhausted,
+        ErrorKind::InvalidConfig,
         format!("the process of the engine cannot {action}: {error}"),
     )
 }

@@ -139,18 +139,27 @@ pub fn read_source(model: &ModelSource, limit: u64) -> io::Result<Bytes> {
 ///
 /// # Errors
 ///
-/// The errors of [`open_regular`], and [`io::ErrorKind::FileTooLarge`] for a file of more than `limit` bytes.
+/// - The errors of [`open_regular`].
+/// - [`io::ErrorKind::FileTooLarge`] for a file of more than `limit` bytes.
+/// - [`io::ErrorKind::InvalidData`] for a file that has more bytes than its size says: it is being written, or the system
+///   makes its content, as in `/proc`.
 pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open_regular(path)?;
     let size = file.metadata()?.len();
-    let mut bytes = Vec::with_capacity(size.min(limit) as usize);
-    // The file may grow while it is read.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if size > limit || bytes.len() as u64 > limit {
-        let size = size.max(bytes.len() as u64);
+    if size > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("the file has {size} bytes, more than {limit}"),
+        ));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    file.take(size + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > size {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "the file has more than the {size} bytes that its size says: it is being written, or it is no file on a disk"
+            ),
         ));
     }
     Ok(bytes)
@@ -198,5 +207,14 @@ mod tests {
         assert_eq!(read_regular(&file, 5).unwrap(), b"12345");
         let error = read_regular(&file, 4).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_without_a_size_is_not_read_to_its_end() {
+        for made in ["/proc/self/pagemap", "/proc/self/maps"] {
+            let error = read_regular(Path::new(made), u64::MAX).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        }
     }
 }

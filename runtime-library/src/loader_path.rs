@@ -21,12 +21,14 @@ pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
         // glibc takes both.
         *byte == b':' || *byte == b';' && cfg!(target_env = "gnu")
     };
-    // glibc's name for the directory of the program.
-    let is_absolute = |entry: &&[u8]| {
-        [&b"/"[..], b"$ORIGIN", b"${ORIGIN}"]
-            .iter()
-            .any(|start| entry.starts_with(start))
+    // glibc's name for the directory of the program. Followed by a letter or by `_`, it is a directory of that name, as it is
+    // for every other loader.
+    let is_in_origin = |entry: &[u8]| {
+        let names = [&b"$ORIGIN"[..], b"${ORIGIN}"];
+        let mut rests = names.iter().filter_map(|name| entry.strip_prefix(*name));
+        cfg!(target_env = "gnu") && rests.any(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
+    let is_absolute = |entry: &&[u8]| entry.starts_with(b"/") || is_in_origin(entry);
     let entries = || value.as_bytes().split(is_separator);
     if value.is_empty() || entries().all(|entry| is_absolute(&entry)) {
         return None;
@@ -69,7 +71,11 @@ mod tests {
         let without = |value: &str| {
             without_current_directory(OsStr::new(value)).map(|value| value.into_string().unwrap())
         };
-        for clean in ["", "/a", "/a:/b", "$ORIGIN/../lib", "${ORIGIN}:/a"] {
+        for clean in ["", "/a", "/a:/b"] {
+            assert_eq!(without(clean), None, "{clean}");
+        }
+        #[cfg(target_env = "gnu")]
+        for clean in ["$ORIGIN/../lib", "${ORIGIN}:/a", "/a:$ORIGIN"] {
             assert_eq!(without(clean), None, "{clean}");
         }
         for (value, rest) in [
@@ -83,6 +89,10 @@ mod tests {
             ("/a:.:/b:lib/x", "/a:/b"),
             ("./a:/b", "/b"),
             ("..:/b", "/b"),
+            ("$ORIGINx", ""),
+            ("$ORIGIN_:/a", "/a"),
+            ("${ORIGIN}x/lib:/a", "/a"),
+            ("$ORIGINX/sub:/a", "/a"),
         ] {
             assert_eq!(without(value).as_deref(), Some(rest), "{value}");
         }

@@ -17,9 +17,10 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ),
     ];
     let on_linux = on_linux.into_iter().filter(|_| cfg!(target_os = "linux"));
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 2] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 3] = [
         ("a_full_stdout_is_named", full_stdout),
         ("models_of_other_input_types_are_run", input_kinds),
+        ("names_in_a_model_are_escaped", hostile_model),
     ];
     let on_photos: [(&str, fn() -> Result<(), Failed>); 4] = [
         ("an_image_beyond_the_budget_says_what_it_takes", over_budget),
@@ -245,6 +246,25 @@ fn hostile_names() -> Result<(), Failed> {
     ensure(run.stdout.contains("a\\u{1b}]0;owned"), &run)?;
     let all = [run.stdout.as_str(), run.stderr.as_str()].concat();
     ensure(!all.contains(['\u{1b}', '\u{7}', '\u{202e}']), run)
+}
+
+fn hostile_model() -> Result<(), Failed> {
+    let (_directory, image, _) = small_images()?;
+    for backend in ["openvino", "onnx", "rten"] {
+        let mut command = classify();
+        command.args(["--backend", backend, "--color", "rgb", "-m"]);
+        command.arg(small_model("hostile-name.onnx")).arg("-i");
+        let run = run(command.arg(&image));
+        // OpenVINO takes zero for an element that is not there.
+        let code = if backend == "openvino" { 0 } else { 1 };
+        expect_code(&run, code)?;
+        let all = [run.stdout.as_str(), run.stderr.as_str()].concat();
+        ensure(
+            !all.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}', '\r']),
+            (backend, run),
+        )?;
+    }
+    Ok(())
 }
 
 fn closed_pipe() -> Result<(), Failed> {

@@ -97,7 +97,7 @@ const RUNS: [&[&str]; 9] = [
 ];
 
 /// Values of `LD_LIBRARY_PATH` that mean the current directory.
-const VARIANTS: [&str; 9] = [
+const VARIANTS: [&str; 11] = [
     ":",
     ".",
     "::/usr/lib",
@@ -107,6 +107,9 @@ const VARIANTS: [&str; 9] = [
     "./lib:/usr/lib",
     "/usr/lib;.",
     "lib/..",
+    // glibc expands `$ORIGIN` only before the end or a character that no name has.
+    "$ORIGINx",
+    "${ORIGIN_}:/usr/lib",
 ];
 
 fn command(run: &[&str], directory: &Path) -> Command {
@@ -202,10 +205,13 @@ impl Decoys {
             .arg(&source)
             .status()?;
         ensure(built.success(), built)?;
-        fs::create_dir(at("lib"))?;
+        for directory in ["lib", "$ORIGINx", "${ORIGIN_}"] {
+            fs::create_dir(at(directory))?;
+        }
         for name in names {
-            fs::copy(&library, at(name))?;
-            fs::copy(&library, at("lib").join(name))?;
+            for directory in [".", "lib", "$ORIGINx", "${ORIGIN_}"] {
+                fs::copy(&library, at(directory).join(name))?;
+            }
         }
         for directory in [
             "openvino/libs",

@@ -118,6 +118,10 @@ harmful("expands", [
                      value=numpy_helper.from_array(np.array([1], np.float32), "element")),
     helper.make_node("ReduceSum", ["ones"], ["extra"], keepdims=0),
 ], [number("many", 2**26), number("axis", [0])])
+# Fails on an image that is not black, and a terminal would obey the name of the node that fails.
+harmful("hostile-name", [
+    helper.make_node("Gather", ["table", "level"], ["extra"], name="n\x1b]0;owned\x07\x9b31m\u202e\r"),
+], [number("table", [0])])
 
 classifier("dynamic-batch", value("input", ["N", 3, SIZE, SIZE]), output=[value("output", ["N", CLASSES])])
 classifier("dynamic-size", value("input", [1, 3, "H", "W"]))

@@ -7,6 +7,7 @@ use std::path::Path;
 use classify_tests::{ensure, run, works};
 use libtest_mimic::{Failed, Trial};
 
+use crate::fake_engine::fake_library;
 use crate::has_full_counts;
 use crate::work::{CLASSIFY, Place, WORKS, Work, check, where_there_is};
 
@@ -35,15 +36,16 @@ pub fn strace() -> Result<(), String> {
 
 pub fn trials() -> Vec<Trial> {
     let strace = strace();
-    WORKS
-        .map(|work| {
-            let name = format!(
-                "syscalls::{}_is_never_torn",
-                work.name.replace([' ', '-'], "_")
-            );
-            where_there_is(&strace, name, move || faults(work))
-        })
-        .into()
+    let works = WORKS.map(|work| {
+        let name = format!(
+            "syscalls::{}_is_never_torn",
+            work.name.replace([' ', '-'], "_")
+        );
+        where_there_is(&strace, name, move || faults(work))
+    });
+    let name = "syscalls::an_engine_without_another_process_runs_nowhere".to_owned();
+    let process = where_there_is(&strace, name, no_process);
+    works.into_iter().chain([process]).collect()
 }
 
 /// The words that start a program under `strace`.
@@ -131,4 +133,36 @@ pub fn try_all(
     ensure(wrong.is_empty(), (wrong.len(), first.join("\n")))?;
     println!("{name}: {tried} system calls failed, {failed} runs with them");
     ensure(failed > 0, "no fault had an effect")
+}
+
+/// Engines end the program where they cannot start a thread, so none is tried in the program after its process cannot be
+/// started.
+fn no_process() -> Result<(), Failed> {
+    let compare = Work {
+        name: "compare",
+        arguments: &["compare", "rten", "openvino"],
+        files: &[],
+    };
+    let place = Place::new(2)?;
+    let library = place.at("library");
+    fs::create_dir(&library)?;
+    fake_library(&library)?;
+    let log = place.at("calls.txt");
+    let mut named = 0;
+    // The threads and processes that the first thread starts.
+    for number in 1..=4 {
+        let words = wrapper(&log, "clone3", Some(("EAGAIN", number)));
+        let mut command = place.command(compare, &library, &words);
+        let result = run(command.env("CLASSIFY_OPENVINO_LIB", &library));
+        if result
+            .stderr
+            .contains("cannot start the process of the engine")
+        {
+            ensure(result.code == Some(2), &result)?;
+            ensure(result.stderr.contains("`ulimit -u`"), &result)?;
+            ensure(result.stderr.contains("or use `--no-isolate`"), &result)?;
+            named += 1;
+        }
+    }
+    ensure(named > 0, "no process was refused")
 }

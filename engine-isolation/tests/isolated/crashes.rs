@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::engine::{self, Config, Misdeed, PAUSE, SLOTS, assert_doubled, isolation};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&'static str, fn() -> Result<(), Failed>); 24] = [
+    let tests: [(&'static str, fn() -> Result<(), Failed>); 25] = [
         ("a_signal_is_named_and_the_next_request_is_answered", signal),
         ("stderr_is_quoted_without_control_characters", stderr),
         ("an_exit_code_is_named", exit_code),
@@ -47,10 +47,24 @@ pub fn trials() -> Vec<Trial> {
         ("a_panic_while_opening_is_an_error", open_panic),
         ("an_abort_while_opening_is_an_error", open_abort),
         ("opening_ends_at_its_timeout", open_hang),
+        (
+            "a_process_that_cannot_be_started_says_what_to_allow",
+            no_process,
+        ),
         ("a_large_input_is_rejected", large_input),
         ("a_killed_parent_leaves_no_child", orphan),
     ];
     tests.map(|(name, test)| Trial::test(name, test)).into()
+}
+
+fn no_process() -> Result<(), Failed> {
+    let start = || Err(std::io::ErrorKind::WouldBlock.into());
+    let error = bad(|isolation| isolation.command = Arc::new(start)).unwrap_err();
+    ensure(error.kind() == ErrorKind::ResourceExhausted, &error)?;
+    ensure(
+        error.hint().is_some_and(|it| it.contains("`ulimit -u`")),
+        error,
+    )
 }
 
 fn bad(change: impl FnOnce(&mut Isolation)) -> Result<Isolated, Error> {
