@@ -256,7 +256,7 @@ fn hostile_model() -> Result<(), Failed> {
         command.arg(small_model("hostile-name.onnx")).arg("-i");
         let run = run(command.arg(&image));
         // OpenVINO takes zero for an element that is not there.
-        let code = if backend == "openvino" { 0 } else { 1 };
+        let code = i32::from(backend != "openvino");
         expect_code(&run, code)?;
         let all = [run.stdout.as_str(), run.stderr.as_str()].concat();
         ensure(
