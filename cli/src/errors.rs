@@ -95,9 +95,17 @@ fn chain_of(error: &(dyn StdError + 'static)) -> String {
     text::join(causes(error).map(text))
 }
 
+/// The words between the ways out that a hint offers.
+const OR: &str = "; or ";
+
+/// Writes each way out of a hint on its own line, below the first with the `indent`.
+pub fn ways_out(hint: &str, indent: &str) -> String {
+    hint.replace(OR, &format!("\n{indent}or "))
+}
+
 /// A message that ends in a list, such as that of the places in which an engine was looked for.
 pub struct Listed<'a> {
-    /// The message without the list: `the OpenVINO library was not found`.
+    /// The message without the list: `OpenVINO was not found`.
     pub message: &'a str,
     /// The heading of the list: `looked in:`.
     pub heading: &'a str,
@@ -113,11 +121,7 @@ impl<'a> Listed<'a> {
         heading.ends_with(':').then(|| Self {
             message,
             heading,
-            // The message has the engine.
-            lines: lines
-                .lines()
-                .map(|line| line.split_once(" (engine: ").map_or(line, |(line, _)| line))
-                .collect(),
+            lines: lines.lines().collect(),
         })
     }
 }
@@ -150,20 +154,14 @@ impl Joined {
             for line in &list.lines {
                 add_new(&mut lines, line);
             }
-            let Some(hint) = hint.as_deref() else {
-                continue;
-            };
-            // The first way out may be the same for all.
-            let way = hints.first().and_then(|first| first.split_once(", or "));
-            let rest = way.and_then(|(way, _)| hint.strip_prefix(way)?.strip_prefix(", or "));
-            if !hints.contains(&hint) {
-                hints.push(rest.unwrap_or(hint));
+            for way in hint.iter().flat_map(|hint| hint.split(OR)) {
+                add_new(&mut hints, way);
             }
         }
         Some(Self {
             places,
             message: format!("{}; {heading}\n{}", messages.join("; "), lines.join("\n")),
-            hint: (!hints.is_empty()).then(|| hints.join("; ")),
+            hint: (!hints.is_empty()).then(|| hints.join(OR)),
         })
     }
 }

@@ -31,7 +31,11 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     let images = options.images();
     let written = options.take_written();
     let truth = options.truth.read(&images, &written)?;
-    messages.note(&format!("ground truth: {}", truth.summary(&images)));
+    let file = options.truth.file.iter();
+    let file = file.map(|file| format!("{}, ", printable(&file.to_string_lossy())));
+    let file: String = file.collect();
+    let summary = truth.summary(&images);
+    messages.note(&format!("ground truth: {file}{summary}"));
     let inputs = options.runs.inputs.list.iter();
     let failed = inputs.map(|input| input.problem.is_some());
     options.warn_missing(&images, failed, &truth, messages);
@@ -44,6 +48,7 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     // Whoever reads the reports learns that nothing was evaluated, and why.
     let verdict = finish(reports, &report, options.runs.stdout)?;
     recorded?;
+    messages.wrote(&outputs(&options));
     Ok(verdict)
 }
 

@@ -194,7 +194,7 @@ impl Case {
     fn gate(gate: &Gate) -> Self {
         let failed = (!gate.passed).then(|| gate.found.clone());
         Self {
-            output: Some(found(gate)),
+            output: Some(found(&gate.found, gate.remark.as_deref())),
             ..Self::new(format!("gate {}", gate.name), failed)
         }
     }

@@ -45,7 +45,7 @@ pub enum ComparisonError {
     },
     /// The model of a run was not recorded.
     #[error(
-        "its model {model} was not recorded; the first recorded model is {recorded}: SHA-256 {} and {}",
+        "its model {model} was not recorded; the first recorded model is {recorded} (SHA-256 {} and {})",
         digest_text(*.digest),
         digest_text(*.recorded_digest)
     )]

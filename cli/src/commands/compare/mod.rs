@@ -56,6 +56,7 @@ pub fn run(mut options: CompareOptions, messages: &mut Messages) -> anyhow::Resu
     // Write the reports even on failure: they state the reason.
     reports::write_comparison(reports, &report, options.runs.stdout)?;
     recorded?;
+    messages.wrote(&outputs(&options));
     match obstacle {
         Some(obstacle) => Err(Hinted::new(obstacle, "fix the errors above").into()),
         None => Ok(report.verdict()),

@@ -5,20 +5,21 @@ use std::fmt::Write as _;
 
 use askama::Template;
 use evaluation::accuracy::{Counts, Criterion, Decisions, MultiLabel, SingleLabel};
-use evaluation::agreement::Gate;
 use evaluation::text::{counted, grouped, number, printable};
-use evaluation::{Changes, EvaluatedRun, EvaluationReport, Mistake, RunInfo, RunResults, percent};
+use evaluation::{
+    ChangedClass, Changes, EvaluatedRun, EvaluationReport, Mistake, RunInfo, RunResults, percent,
+};
 
+use super::super::gates::{GateRow, gate_rows};
+use super::super::named::Evaluation;
 use super::super::table::metric_rows;
 use super::super::wording::{EvaluationText as _, FAILURES, FailureRow, shortened};
 use super::cards::{Card, List, by_truth};
 use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share};
-use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, minus};
+use super::frame::{Frame, Scorecard, WorstLine, chip, minus};
 use super::heat_map::{Confusions, TRUTH};
 use super::limits::{CARDS, CLASSES, ROWS, part, short_path};
-use super::new_errors::{
-    ErrorSection, Evaluation, LossSection, changes, error_section, loss_section,
-};
+use super::new_errors::{ErrorSection, LossSection, changes, error_section, loss_section};
 use super::thumbnails::{Thumbnail, Thumbnails};
 
 /// Describes an evaluation.
@@ -59,7 +60,8 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
         frame: Frame::new(
             "evaluate",
             evaluation.verdict(),
-            evaluation.summary(),
+            // The gates are below it.
+            minus(&evaluation.shortened(evaluation.headline())),
             gates(evaluation),
         ),
         scores: scorecards(evaluation),
@@ -89,14 +91,22 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
             .collect(),
         thumbnails: thumbnails.sentence(evaluation.images.len()),
         machine: evaluation.machine.description(),
+        ground_truth: ground_truth(evaluation),
         errors,
         wrong,
     };
     page.frame.facts = facts(evaluation, runs);
     page.frame.hint = evaluation.hint();
-    page.frame.reason = evaluation.shortened(page.frame.reason);
     page.add_contents();
     page
+}
+
+/// Describes the ground truth: `truth.csv, a CSV file, 12 classes, 200 images`.
+fn ground_truth(evaluation: &Evaluation) -> String {
+    let summary = &evaluation.ground_truth;
+    let file = summary.file.iter();
+    let file: String = file.map(|file| format!("{}, ", printable(file))).collect();
+    format!("{file}{summary}")
 }
 
 /// Returns the names of all metrics, each with its value for every run.
@@ -129,27 +139,13 @@ fn facts(evaluation: &Evaluation, runs: usize) -> Vec<String> {
 
 fn gates(evaluation: &Evaluation) -> Vec<GateRow> {
     let several = evaluation.runs.len() > 1;
-    let name = |run: usize| evaluation.name(run);
-    let of_images = evaluation.truth_gate().map(|gate| GateRow {
-        run: String::new(),
-        in_line: gate.found.clone(),
-        gate,
-    });
-    let of_runs = (0..evaluation.runs.len()).flat_map(|run| {
-        let gates = evaluation.gates(run).into_iter();
-        gates.map(move |gate| GateRow {
-            run: if several { name(run) } else { String::new() },
-            in_line: in_line(evaluation, run, &gate),
+    gate_rows(evaluation.all_gates().map(|(run, gate)| {
+        let run = run.filter(|_| several);
+        (
+            run.map_or_else(String::new, |run| evaluation.name(run)),
             gate,
-        })
-    });
-    of_images.into_iter().chain(of_runs).collect()
-}
-
-/// Returns a gate as the summary has it if it failed.
-fn in_line(evaluation: &Evaluation, run: usize, gate: &Gate) -> String {
-    let name = printable(&evaluation.runs[run].name);
-    format!("{name}: {}", gate.found)
+        )
+    }))
 }
 
 fn scorecards(evaluation: &Evaluation) -> Vec<Scorecard> {
@@ -254,10 +250,20 @@ fn worst_class(evaluation: &Evaluation, run: usize, changes: &Changes) -> Option
             1 => write!(text, "; its new error: {verb}{mistake}"),
             lost => write!(
                 text,
-                "; of its {} new errors, {count} {verb}{mistake}",
-                grouped(lost)
+                "; of its {} new errors, {} {verb}{mistake}",
+                grouped(lost),
+                grouped(*count)
             ),
         };
+    }
+    let loss = |class: &ChangedClass| (class.lost, class.gained);
+    let others = classes.iter().filter(|other| loss(other) == loss(class));
+    match others.count() - 1 {
+        0 => {}
+        1 => text += "; another class lost as many",
+        others => {
+            let _ = write!(text, "; {} other classes lost as many", grouped(others));
+        }
     }
     Some(text)
 }
@@ -464,6 +470,7 @@ pub struct EvaluatePage {
     runs: Vec<RunRow>,
     thumbnails: String,
     machine: String,
+    ground_truth: String,
 }
 
 impl EvaluatePage {

@@ -1,9 +1,15 @@
-//! Short names of runs: charts and tables leave out the directory that all models share.
+//! Short names of runs: reports for people leave out the directory that all models share.
 
 use std::ops::Deref;
 
 use evaluation::text::printable;
 use evaluation::{ComparisonReport, EvaluationReport};
+
+/// An evaluation whose runs have short names.
+pub type Evaluation<'a> = Named<'a, EvaluationReport>;
+
+/// A comparison whose runs have short names.
+pub type Comparison<'a> = Named<'a, ComparisonReport>;
 
 /// A report whose runs have short names. Where full ones are shown, `report` has them.
 pub struct Named<'a, R> {
