@@ -17,6 +17,7 @@ use image_classification::{
 use crate::fields::{with_flags, with_run_parts};
 use crate::image_memory;
 use crate::interrupt::Interrupted;
+use runtime_library::NOTHING_IN;
 
 /// Replaces the fields that a library names.
 type Words = fn(&str) -> String;
@@ -146,17 +147,28 @@ impl Joined {
             return None;
         }
         let (mut places, mut messages, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-        let mut hints: Vec<&str> = Vec::new();
+        let (mut hints, mut nothing_in) = (Vec::new(), Vec::new());
         for (place, (list, (_, hint))) in lists.iter().zip(texts).enumerate() {
             let Some(list) = list else { continue };
             places.push(place);
             add_new(&mut messages, list.message);
             for line in &list.lines {
-                add_new(&mut lines, line);
+                match line.trim_start().strip_prefix(NOTHING_IN) {
+                    Some(origins) => origins
+                        .split(", ")
+                        .for_each(|origin| add_new(&mut nothing_in, origin)),
+                    None => add_new(&mut lines, *line),
+                }
             }
             for way in hint.iter().flat_map(|hint| hint.split(OR)) {
                 add_new(&mut hints, way);
             }
+        }
+        // What needs no installation is the quickest way out.
+        hints.sort_by_key(|way| !way.starts_with("use "));
+        let last = format!("  {NOTHING_IN}{}", nothing_in.join(", "));
+        if !nothing_in.is_empty() {
+            lines.push(&last);
         }
         Some(Self {
             places,

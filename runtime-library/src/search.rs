@@ -16,6 +16,9 @@ pub const EXPLICIT_PATH: &str = "the explicit path";
 /// The [`FoundLibrary::origin`] of a library in one of [`LibrarySearch::directories`].
 pub const CONFIGURED_DIRECTORIES: &str = "the configured directories";
 
+/// The beginning of the last line of the error of a search, which lists places without a directory.
+pub const NOTHING_IN: &str = "nothing in: ";
+
 /// The description of a library and of the places where it may be.
 #[derive(Debug, Clone)]
 pub struct LibrarySearch<'a> {
@@ -81,7 +84,7 @@ impl LibrarySearch<'_> {
             }
         }
         if !nothing_in.is_empty() {
-            let _ = write!(seen, "\n  nothing in: {}", nothing_in.join(", "));
+            let _ = write!(seen, "\n  {NOTHING_IN}{}", nothing_in.join(", "));
         }
         let message = format!("{} was not found; looked in:{seen}", self.engine);
         Err(Error::new(ErrorKind::EngineUnavailable, message).with_hint(self.install_hint))

@@ -169,22 +169,8 @@ fn evaluation_text(evaluation: &Evaluation) -> String {
             cell(evaluation.report.title(index))
         );
     }
-    let titles: Vec<String> = evaluation
-        .evaluated()
-        .map(|(index, ..)| cell(evaluation.title(index)))
-        .collect();
-    // A table without a run would have no column.
-    if !titles.is_empty() {
-        let _ = writeln!(
-            text,
-            "\n| | {} |\n|---|{}",
-            titles.join(" | "),
-            "---|".repeat(titles.len())
-        );
-    }
-    for (name, values) in evaluation.side_by_side() {
-        let cells: Vec<String> = values.iter().map(cell).collect();
-        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    if evaluation.has_counts() {
+        add_values(evaluation, &mut text);
     }
     for (index, ..) in evaluation.evaluated() {
         text += &changes::markdown(evaluation, index, |text| cell(text));
@@ -201,6 +187,24 @@ fn evaluation_text(evaluation: &Evaluation) -> String {
     text += &failures_table(evaluation.failure_rows(), evaluation.failures.len());
     let _ = writeln!(text, "\n{}", cell(evaluation.machine.description()));
     text
+}
+
+/// Adds the table of the results, a column for each run.
+fn add_values(evaluation: &Evaluation, text: &mut String) {
+    let titles: Vec<String> = evaluation
+        .evaluated()
+        .map(|(index, ..)| cell(evaluation.title(index)))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\n| | {} |\n|---|{}",
+        titles.join(" | "),
+        "---|".repeat(titles.len())
+    );
+    for (name, values) in evaluation.side_by_side() {
+        let cells: Vec<String> = values.iter().map(cell).collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
 }
 
 /// Adds the table of all gates, the failed ones first. The headline has their number alone.

@@ -338,7 +338,9 @@ fn evaluation_text(form: &Text, evaluation: &Evaluation) -> String {
     for (index, ..) in evaluation.evaluated() {
         text += &changes::text(evaluation, index, form.verbose);
     }
-    text += &if form.verbose || evaluation.evaluated().count() == 1 {
+    text += &if !evaluation.has_counts() {
+        String::new()
+    } else if form.verbose || evaluation.evaluated().count() == 1 {
         side_by_side(evaluation, form.verbose)
     } else {
         runs_table(evaluation)

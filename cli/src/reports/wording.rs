@@ -162,6 +162,8 @@ pub trait EvaluationText {
     fn mistake(&self, run: usize, mistake: Mistake) -> String;
     /// Describes the difference of the run's labels from those of the reference on one line.
     fn labels_line(&self, run: usize) -> Option<String>;
+    /// Returns whether an image counts for a run. Otherwise there is no result: 0 of 0 is no accuracy.
+    fn has_counts(&self) -> bool;
     /// Returns names and values of the results of a run.
     fn values(&self, run: usize) -> Vec<(String, String)>;
     /// Returns names of the results, each with its value for every run that was evaluated.
@@ -231,6 +233,11 @@ impl EvaluationText for EvaluationReport {
         let results = self.runs[run].results.as_ref().ok()?;
         let reference = printable(&self.runs[self.labels_reference()?].name);
         Some(results.label_difference?.text(&reference))
+    }
+
+    fn has_counts(&self) -> bool {
+        let mut runs = self.evaluated();
+        runs.any(|(.., found)| found.accuracy.images > 0)
     }
 
     fn values(&self, run: usize) -> Vec<(String, String)> {

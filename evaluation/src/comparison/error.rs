@@ -116,5 +116,8 @@ impl ComparisonError {
 }
 
 fn digest_text(digest: Option<Digest>) -> String {
-    digest.map_or_else(|| "unknown".to_owned(), |digest| digest.to_string())
+    digest.map_or_else(
+        || "unknown".to_owned(),
+        |digest| format!("{:.12}…", digest.to_string()),
+    )
 }

@@ -260,9 +260,7 @@ impl ComparisonReport {
                     others(off)
                 )
             }
-            Majority::None => {
-                "no majority: no more than half of the runs agree with each other".to_owned()
-            }
+            Majority::None => "no more than half of the runs agree with each other".to_owned(),
         })
     }
 

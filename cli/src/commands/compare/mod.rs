@@ -35,12 +35,12 @@ pub fn run(mut options: CompareOptions, messages: &mut Messages) -> anyhow::Resu
     options.runs.note_defaults(messages);
     let session = Session::open(&options.runs, messages)?;
     let inputs = std::mem::take(&mut options.runs.inputs.list);
-    let outputs = Outputs { recording, record };
+    let recordings = Outputs { recording, record };
     let Compared {
         mut report,
         recorded,
         obstacle,
-    } = compare(&session, &options, inputs, outputs, messages)?;
+    } = compare(&session, &options, inputs, recordings, messages)?;
     if let (Some(bisect), None) = (&options.bisect, obstacle) {
         match bisect::run(&report, &session, &options.runs.runs, bisect, messages) {
             Ok(found) => report.bisect = Some(found),

@@ -123,13 +123,8 @@ fn facts(evaluation: &Evaluation, runs: usize) -> Vec<String> {
         counted(evaluation.images.len(), "image"),
         counted(runs, "run"),
     ];
-    for (count, what) in [
-        (evaluation.missing.len(), "without ground truth"),
-        (evaluation.surplus.len(), "in the ground truth alone"),
-    ] {
-        if count > 0 {
-            facts.push(format!("{} {what}", grouped(count)));
-        }
+    if let Some(file) = &evaluation.ground_truth.file {
+        facts.push(format!("ground truth {}", printable(file)));
     }
     if !evaluation.failures.is_empty() {
         facts.push(counted(evaluation.failures.len(), "failed answer"));
@@ -171,6 +166,11 @@ fn scorecard(evaluation: &Evaluation, run: usize, found: &RunResults) -> Scoreca
         worst: None,
     };
     let accuracy = &found.accuracy;
+    if accuracy.images == 0 {
+        "no result".clone_into(&mut card.big);
+        "no image was counted".clone_into(&mut card.meaning);
+        return card;
+    }
     let (rate, what) = match &accuracy.counts {
         Counts::SingleLabel(_) => (accuracy.top(1), "top-1"),
         Counts::MultiLabel(counts) => (counts.exact_match(), "exact match"),
