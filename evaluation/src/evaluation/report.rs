@@ -258,7 +258,8 @@ impl EvaluationReport {
                 } else {
                     ""
                 };
-                let noise = (0..self.runs.len()).filter_map(|run| self.noise(run));
+                let runs = (0..self.runs.len()).filter(|_| has_reasons);
+                let noise = runs.filter_map(|run| self.noise(run));
                 let noise: Vec<String> = noise.collect();
                 // The noise has the number already.
                 let closest = closest.filter(|_| noise.is_empty());

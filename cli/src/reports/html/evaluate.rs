@@ -16,7 +16,7 @@ use super::super::table::metric_rows;
 use super::super::wording::{EvaluationText as _, FAILURES, FailureRow, shortened};
 use super::cards::{Card, List, by_truth};
 use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share};
-use super::frame::{Frame, Scorecard, WorstLine, chip, minus};
+use super::frame::{Frame, Scorecard, WorstLine, chip, minus, unbroken};
 use super::heat_map::{Confusions, TRUTH};
 use super::limits::{CARDS, CLASSES, ROWS, part, short_path};
 use super::new_errors::{ErrorSection, LossSection, changes, error_section, loss_section};
@@ -75,11 +75,13 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
             .collect(),
         classes: evaluation
             .evaluated()
+            .filter(|(.., found)| found.accuracy.images > 0)
             .map(|(run, _, found)| class_section(evaluation, run, found))
             .collect(),
         charts,
         titles: evaluation
             .evaluated()
+            .filter(|_| evaluation.has_counts())
             .map(|(run, ..)| evaluation.title(run))
             .collect(),
         values: values(evaluation),
@@ -187,7 +189,8 @@ fn scorecard(evaluation: &Evaluation, run: usize, found: &RunResults) -> Scoreca
             Criterion::Top1 => "drop of top-1",
             Criterion::ExactMatch => "drop of exact match",
         };
-        card.values.push((name, minus(&drop.to_string())));
+        let drop = minus(&drop.to_string());
+        card.values.push((name, unbroken(&drop)));
         card.values.push(("new errors", grouped(lost)));
         card.values.push(("corrected", grouped(gained)));
         let text = worst_class(evaluation, run, changes);

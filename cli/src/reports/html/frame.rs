@@ -242,6 +242,14 @@ pub fn minus(text: &str) -> String {
     written
 }
 
+/// Lets a line end before the parenthesis of a value, and not within it.
+pub fn unbroken(value: &str) -> String {
+    match value.split_once(" (") {
+        Some((value, rest)) => format!("{value} ({}", rest.replace(' ', "\u{a0}")),
+        None => value.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +266,13 @@ mod tests {
         ] {
             assert_eq!(signed(difference), text);
         }
+    }
+
+    #[test]
+    fn a_line_may_end_before_an_interval() {
+        let value = unbroken("4.2 points (95 %: 1 to 2)");
+        assert_eq!(value, "4.2 points (95\u{a0}%:\u{a0}1\u{a0}to\u{a0}2)");
+        assert_eq!(unbroken("a b"), "a b");
     }
 
     #[test]
