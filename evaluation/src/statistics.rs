@@ -466,7 +466,7 @@ mod tests {
         let remark = too_few_for_drop(2, 2, 20, most).unwrap();
         let words = format!(
             "; {} images are needed if",
-            images_for_drop(2, 2, 20, 0.01).unwrap()
+            grouped(images_for_drop(2, 2, 20, 0.01).unwrap() as usize)
         );
         assert!(remark.contains(&words), "{remark}: {words}");
         let rounded_up = images_for_drop(2, 2, 20, 0.01).unwrap().div_ceil(10);

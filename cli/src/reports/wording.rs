@@ -311,7 +311,7 @@ impl EvaluationText for EvaluationReport {
 
     fn hint(&self) -> Option<String> {
         if self.lacks_truth() {
-            let hint = "add the missing ground truth, or allow fewer images with `--min-truth`";
+            let hint = "add the missing ground truth, or allow fewer images with --min-truth";
             return Some(hint.to_owned());
         }
         let is_onnx = |info: &RunInfo| {

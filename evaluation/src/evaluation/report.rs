@@ -267,6 +267,7 @@ impl EvaluationReport {
                     (0, _) => "all gates hold".to_owned(),
                     (1, None) => "the gate holds".to_owned(),
                     (1, Some(only)) => only.clone(),
+                    (2, _) => "both gates hold".to_owned(),
                     (gates, _) => format!("all {gates} gates hold"),
                 };
                 let closest = closest.filter(|only| *only != hold);
