@@ -157,7 +157,7 @@ impl Joined {
                     Some(origins) => origins
                         .split(", ")
                         .for_each(|origin| add_new(&mut nothing_in, origin)),
-                    None => add_new(&mut lines, *line),
+                    None => add_new(&mut lines, line),
                 }
             }
             for way in hint.iter().flat_map(|hint| hint.split(OR)) {

@@ -31,11 +31,14 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     let images = options.images();
     let written = options.take_written();
     let truth = options.truth.read(&images, &written)?;
-    let file = options.truth.file.iter();
-    let file = file.map(|file| format!("{}, ", printable(&file.to_string_lossy())));
-    let file: String = file.collect();
     let summary = truth.summary(&images);
-    messages.note(&format!("ground truth: {file}{summary}"));
+    messages.note(&match &options.truth.file {
+        Some(file) => {
+            let file = printable(&file.to_string_lossy());
+            format!("ground truth: {file}, {summary}")
+        }
+        None => format!("ground truth: {summary}"),
+    });
     let inputs = options.runs.inputs.list.iter();
     let failed = inputs.map(|input| input.problem.is_some());
     options.warn_missing(&images, failed, &truth, messages);

@@ -106,9 +106,10 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
 /// Describes the ground truth: `truth.csv, a CSV file, 12 classes, 200 images`.
 fn ground_truth(evaluation: &Evaluation) -> String {
     let summary = &evaluation.ground_truth;
-    let file = summary.file.iter();
-    let file: String = file.map(|file| format!("{}, ", printable(file))).collect();
-    format!("{file}{summary}")
+    match &summary.file {
+        Some(file) => format!("{}, {summary}", printable(file)),
+        None => summary.to_string(),
+    }
 }
 
 /// Returns the names of all metrics, each with its value for every run.
