@@ -36,8 +36,8 @@ pub fn find_library(
         directories,
         package_directory: "onnxruntime/capi",
         vendor_variable: ("ORT_DYLIB_PATH", &[]),
-        install_hint: "install it with `pip install onnxruntime==1.31.1` in an active Python environment, or set \
-            `OnnxConfig::library`",
+        install_hint: "install ONNX Runtime with `pip install onnxruntime==1.31.1` in an active Python environment; or name \
+            its library with `OnnxConfig::library`",
     }
     .find()
 }

@@ -40,8 +40,8 @@ pub fn find_library(
                 "runtime/bin/intel64/Release",
             ],
         ),
-        install_hint: "install it with `pip install openvino==2026.4.1` in an active Python environment, or set \
-            `OpenvinoConfig::library`",
+        install_hint: "install OpenVINO with `pip install openvino==2026.4.1` in an active Python environment; or name \
+            its library with `OpenvinoConfig::library`",
     }
     .find()
 }

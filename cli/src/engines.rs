@@ -10,6 +10,7 @@ use backend_api::{ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;
+use crate::errors::Listed;
 use crate::options::EngineOptions;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
@@ -124,13 +125,20 @@ fn suggest_another(error: anyhow::Error, options: &EngineOptions) -> anyhow::Err
         ..options.clone()
     };
     let other = if matches!(library(&onnx), Ok(Some(_))) {
-        "ONNX Runtime, which is installed, with `--backend onnx` (or the run `onnx`)"
+        "use ONNX Runtime, which is installed, with `backend-onnx`"
     } else if cfg!(feature = "rten") {
-        "the built-in engine with `--backend rten` (or the run `rten`)"
+        "use the built-in engine, which needs nothing installed, with `backend-rten`"
     } else {
         return error.into();
     };
-    let hint = format!("{}; or use {other}", error.hint().unwrap_or_default());
+    let own = error.hint().unwrap_or_default();
+    // Whoever named a library wants that one.
+    let is_missing = Listed::split(&error.to_string()).is_some();
+    let hint = if is_missing {
+        format!("{other}; or {own}")
+    } else {
+        format!("{own}; or {other}")
+    };
     error.with_hint(hint).into()
 }
 

@@ -17,6 +17,7 @@ use image_classification::{
 use crate::fields::{with_flags, with_run_parts};
 use crate::image_memory;
 use crate::interrupt::Interrupted;
+use runtime_library::NOTHING_IN;
 
 /// Replaces the fields that a library names.
 type Words = fn(&str) -> String;
@@ -95,9 +96,17 @@ fn chain_of(error: &(dyn StdError + 'static)) -> String {
     text::join(causes(error).map(text))
 }
 
+/// The words between the ways out that a hint offers.
+const OR: &str = "; or ";
+
+/// Writes each way out of a hint on its own line, below the first with the `indent`.
+pub fn ways_out(hint: &str, indent: &str) -> String {
+    hint.replace(OR, &format!("\n{indent}or "))
+}
+
 /// A message that ends in a list, such as that of the places in which an engine was looked for.
 pub struct Listed<'a> {
-    /// The message without the list: `the OpenVINO library was not found`.
+    /// The message without the list: `OpenVINO was not found`.
     pub message: &'a str,
     /// The heading of the list: `looked in:`.
     pub heading: &'a str,
@@ -113,11 +122,7 @@ impl<'a> Listed<'a> {
         heading.ends_with(':').then(|| Self {
             message,
             heading,
-            // The message has the engine.
-            lines: lines
-                .lines()
-                .map(|line| line.split_once(" (engine: ").map_or(line, |(line, _)| line))
-                .collect(),
+            lines: lines.lines().collect(),
         })
     }
 }
@@ -142,28 +147,33 @@ impl Joined {
             return None;
         }
         let (mut places, mut messages, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-        let mut hints: Vec<&str> = Vec::new();
+        let (mut hints, mut nothing_in) = (Vec::new(), Vec::new());
         for (place, (list, (_, hint))) in lists.iter().zip(texts).enumerate() {
             let Some(list) = list else { continue };
             places.push(place);
             add_new(&mut messages, list.message);
             for line in &list.lines {
-                add_new(&mut lines, line);
+                match line.trim_start().strip_prefix(NOTHING_IN) {
+                    Some(origins) => origins
+                        .split(", ")
+                        .for_each(|origin| add_new(&mut nothing_in, origin)),
+                    None => add_new(&mut lines, line),
+                }
             }
-            let Some(hint) = hint.as_deref() else {
-                continue;
-            };
-            // The first way out may be the same for all.
-            let way = hints.first().and_then(|first| first.split_once(", or "));
-            let rest = way.and_then(|(way, _)| hint.strip_prefix(way)?.strip_prefix(", or "));
-            if !hints.contains(&hint) {
-                hints.push(rest.unwrap_or(hint));
+            for way in hint.iter().flat_map(|hint| hint.split(OR)) {
+                add_new(&mut hints, way);
             }
+        }
+        // What needs no installation is the quickest way out.
+        hints.sort_by_key(|way| !way.starts_with("use "));
+        let last = format!("  {NOTHING_IN}{}", nothing_in.join(", "));
+        if !nothing_in.is_empty() {
+            lines.push(&last);
         }
         Some(Self {
             places,
             message: format!("{}; {heading}\n{}", messages.join("; "), lines.join("\n")),
-            hint: (!hints.is_empty()).then(|| hints.join("; ")),
+            hint: (!hints.is_empty()).then(|| hints.join(OR)),
         })
     }
 }

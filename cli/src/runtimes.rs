@@ -91,10 +91,10 @@ impl RuntimePath {
         let hint = hint.map(|install| match Wheel::of_program() {
             Some(wheel) => {
                 let remedy = wheel.remedy(extra);
-                let others = install.split_once(", or ").map(|(_, others)| others);
-                others.map_or(remedy.clone(), |others| format!("{remedy}, or {others}"))
+                let others = install.split_once("; or ").map(|(_, others)| others);
+                others.map_or(remedy.clone(), |others| format!("{remedy}; or {others}"))
             }
-            None => format!("run `cargo setup` in a checkout, or {install}"),
+            None => format!("{install}; or run `cargo setup` in a checkout"),
         });
         let error = match hint {
             Some(hint) => error.with_hint(hint),

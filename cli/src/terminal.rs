@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use evaluation::Problem;
@@ -12,7 +13,7 @@ use evaluation::text::{self, counted, printable};
 use image_classification::{Note, Severity};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::errors::{self, Joined};
+use crate::errors::{self, Joined, ways_out};
 use crate::fields::with_flags;
 use crate::reports::shortened;
 
@@ -154,7 +155,13 @@ impl Messages {
         self.errors += 1;
         let mut text = format!("{}: {message}", shortened(what, NAME));
         if let Some(hint) = hint {
-            let _ = write!(text, " (hint: {hint})");
+            // Not at the end of a list.
+            let (start, hint) = if message.contains('\n') {
+                ("\n ", ways_out(&hint, "   "))
+            } else {
+                ("", hint)
+            };
+            let _ = write!(text, "{start} (hint: {hint})");
         }
         self.line(ERROR, "error", &text);
     }
@@ -213,13 +220,24 @@ impl Messages {
         }
     }
 
+    /// Prints the files that were written, each with its flag, as [`done`](Self::done).
+    pub fn wrote(&self, files: &[(&str, &Path)]) {
+        let names: Vec<_> = files
+            .iter()
+            .map(|(_, path)| path.to_string_lossy())
+            .collect();
+        if !names.is_empty() {
+            self.done(&format!("wrote {}", names.join(", ")));
+        }
+    }
+
     /// Prints the error that ends the program.
     pub fn fatal(&mut self, error: &anyhow::Error) {
         self.errors += 1;
         self.end_progress();
         self.line(ERROR, "error", &errors::chain(error));
         if let Some(hint) = errors::hint(error) {
-            self.line(HINT, "hint", &hint);
+            self.line(HINT, "hint", &ways_out(&hint, "      "));
         }
     }
 
@@ -246,6 +264,11 @@ pub fn note_interrupted() {
 pub fn defect(text: &str) {
     let _ = writeln!(anstream::stderr(), "{ERROR}error{ERROR:#}: {text}");
     hint("this is a defect of the program: report it with the command line");
+}
+
+/// Prints how the program is used.
+pub fn usage(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 /// Prints the next step after an error of the command line.

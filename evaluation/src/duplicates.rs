@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::text::{counted, printable};
+use crate::text::{counted, grouped, printable};
 
 /// An image with the content of an earlier one.
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ impl Duplicates {
         let path = |image: usize| printable(&images[image].to_string_lossy());
         Some(format!(
             "{} of {} duplicate an earlier image and are counted again; first: {} (same as {})",
-            self.pairs.len(),
+            grouped(self.pairs.len()),
             counted(images.len(), "image"),
             path(*image),
             path(*first)

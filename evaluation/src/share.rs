@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 const MOST_DECIMALS: u32 = 18;
 
 /// A share from 0 to 1, written `0.98` or `98%`: the exact decimal, because 0.864 as a binary fraction
-/// is more than 108/125.
+/// is more than 108/125. The whole is written `100%`: `1` may be meant as `1%`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// The share is `numerator / 10^decimals`; the last digit is not 0.
@@ -81,10 +81,18 @@ impl FromStr for Share {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse(text.trim())
-            .ok_or("expected a share from 0 to 1 with at most 18 decimals, such as 0.98, or 98%")
+        let share = parse(text.trim()).ok_or(
+            "expected a percentage such as 98%, or a share below 1 such as 0.98, with at most 18 decimals",
+        )?;
+        if share == Self::percent(100) && !text.contains('%') {
+            return Err(AMBIGUOUS);
+        }
+        Ok(share)
     }
 }
+
+/// The reason why a limit of 1 without a unit is rejected: a limit that is read as another one passes in silence.
+pub(crate) const AMBIGUOUS: &str = "1 may mean 1 % or the whole; write 1% or 100%";
 
 fn parse(text: &str) -> Option<Share> {
     let (text, percent) = match text.strip_suffix('%') {
@@ -168,7 +176,6 @@ mod tests {
             ("1e-4", 1e-4, "0.01 %"),
             ("5E1%", 0.5, "50 %"),
             (".5", 0.5, "50 %"),
-            ("1.", 1.0, "100 %"),
             ("+100.000%", 1.0, "100 %"),
             ("0e-999", 0.0, "0 %"),
             ("0", 0.0, "0 %"),
@@ -193,6 +200,10 @@ mod tests {
             "%",
             ".",
             "98",
+            "1",
+            "1.",
+            "+1.0",
+            "10e-1",
             "1.1",
             "100.1%",
             "-0.1",
@@ -210,7 +221,8 @@ mod tests {
             assert!(text.parse::<Share>().is_err(), "{text}");
         }
         assert_eq!(Share::percent(98), "0.98".parse().unwrap());
-        assert_eq!(Share::percent(100), "1".parse().unwrap());
+        assert_eq!(Share::percent(100), "100%".parse().unwrap());
+        assert_eq!("1".parse::<Share>(), Err(AMBIGUOUS));
     }
 
     #[test]
@@ -222,7 +234,9 @@ mod tests {
         assert!(share("0").is_reached(0, 1) && !share("0").is_reached(0, 0));
         // Every share of a thousand images, as the user would write it.
         for count in 0..=1000 {
-            for text in [format!("{count}e-3"), format!("{count}e-1%")] {
+            // The whole has to be in percent.
+            let fraction = (count < 1000).then(|| format!("{count}e-3"));
+            for text in fraction.into_iter().chain([format!("{count}e-1%")]) {
                 let share = share(&text);
                 assert!(share.is_reached(count, 1000), "{text}");
                 assert!(count == 0 || !share.is_reached(count - 1, 1000), "{text}");
@@ -232,7 +246,7 @@ mod tests {
         }
         assert!(share("0").allows_drop((1, 3), (2, 3)) && share("0").allows_drop((1, 3), (2, 6)));
         assert!(!share("0").allows_drop((1, 3), (333, 1000)));
-        assert!(share("1").allows_drop((3, 3), (0, 3)));
+        assert!(share("100%").allows_drop((3, 3), (0, 3)));
         let many = u32::MAX as usize;
         assert!(share("0.999999999999999999").is_reached(many, many));
         assert!(!share("0.999999999999999999").is_reached(many - 1, many));

@@ -52,7 +52,8 @@ impl Rate {
         let begins = format!("the 95 % interval begins at {} %", percent(self.low));
         Some(if enough.is_finite() {
             format!(
-                "too few images to establish {least}: {begins}; {enough} images without a miss are needed"
+                "too few images to establish {least}: {begins}; {} images without a miss are needed",
+                grouped(enough as usize)
             )
         } else {
             format!("no number of images establishes {least}: {begins}")
@@ -135,7 +136,10 @@ pub fn too_few_for_drop(
         return None;
     }
     let enough = match images_for_drop(only_first, only_second, of, most.value()) {
-        Some(enough) => format!("{enough} images are needed if the shares stay the same"),
+        Some(enough) => format!(
+            "{} images are needed if the shares stay the same",
+            grouped(enough as usize)
+        ),
         None => "no number of images suffices if the shares stay the same".to_owned(),
     };
     Some(format!(
@@ -462,7 +466,7 @@ mod tests {
         let remark = too_few_for_drop(2, 2, 20, most).unwrap();
         let words = format!(
             "; {} images are needed if",
-            images_for_drop(2, 2, 20, 0.01).unwrap()
+            grouped(images_for_drop(2, 2, 20, 0.01).unwrap() as usize)
         );
         assert!(remark.contains(&words), "{remark}: {words}");
         let rounded_up = images_for_drop(2, 2, 20, 0.01).unwrap().div_ceil(10);

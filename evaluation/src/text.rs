@@ -28,6 +28,26 @@ pub(crate) fn counted_are(images: u64) -> String {
     format!("{} {verb}", counted(images as usize, "image"))
 }
 
+/// Tells how many of `of` runs failed, with the name and the reason of the `first`:
+/// `1 of 2 runs failed: onnx: ONNX Runtime was not found`.
+pub(crate) fn failed_runs(count: usize, of: usize, first: Option<(&str, &str)>) -> String {
+    let failed = format!("{count} of {} failed", counted(of, "run"));
+    let Some((name, error)) = first else {
+        return failed;
+    };
+    let reason = error.lines().next().unwrap_or_default();
+    // A list may follow, such as that of searched places.
+    let message = reason.rsplit_once("; ");
+    let message = message.filter(|(_, heading)| heading.ends_with(':'));
+    let reason = message.map_or(reason, |(message, _)| message);
+    let first = if count > 1 { ", the first" } else { "" };
+    format!(
+        "{failed}{first}: {}: {}",
+        printable(name),
+        printable(reason)
+    )
+}
+
 /// Returns a measured value with three significant digits: `0.191`, `12.5`, and `1.91e-6` for values below 0.0001.
 pub fn number(value: f64) -> String {
     let size = value.abs();
@@ -155,6 +175,26 @@ mod tests {
             (1_234_567, "1,234,567 images"),
         ] {
             assert_eq!(counted(count, "image"), text);
+        }
+    }
+
+    #[test]
+    fn failed_runs_are_counted_with_the_first_reason() {
+        let error = "ONNX Runtime was not found; looked in:\n  /a\n  /b";
+        for (count, first, text) in [
+            (1, None, "1 of 2 runs failed"),
+            (
+                1,
+                Some(("onnx", error)),
+                "1 of 2 runs failed: onnx: ONNX Runtime was not found",
+            ),
+            (
+                2,
+                Some(("a", "b; c")),
+                "2 of 2 runs failed, the first: a: b; c",
+            ),
+        ] {
+            assert_eq!(failed_runs(count, 2, first), text);
         }
     }
 

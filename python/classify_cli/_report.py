@@ -159,8 +159,8 @@ def evaluate(
     truth: PathLike | Mapping[str, int | str] | None = None,
     truth_folders: bool = False,
     against: PathLike | None = None,
-    min_top1: float | None = None,
-    max_drop: float | None = None,
+    min_top1: float | str | None = None,
+    max_drop: float | str | None = None,
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     program: PathLike | None = None,
@@ -169,7 +169,7 @@ def evaluate(
 
     ``truth`` is a file of any format that ``classify evaluate`` reads, or a mapping from the name of each image to its class, by id or by
     name. With ``truth_folders`` the directory of an image is its class. ``against`` is a file of ``classify evaluate --record``; its first
-    run is the reference. ``min_top1`` and ``max_drop`` are shares from 0 to 1.
+    run is the reference. ``min_top1`` and ``max_drop`` are shares below 1, or texts in percent: ``"100%"``.
 
     Gates that fail are a result. :class:`ProgramError` is raised if there is no report.
     """

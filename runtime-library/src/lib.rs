@@ -13,4 +13,4 @@ pub use inspection::inspect;
 pub use loaded::LoadedLibrary;
 pub use loader_path::{LOADER_VARIABLE, without_current_directory};
 pub use name::{is_library_name, version_in_name};
-pub use search::{CONFIGURED_DIRECTORIES, EXPLICIT_PATH, LibrarySearch};
+pub use search::{CONFIGURED_DIRECTORIES, EXPLICIT_PATH, LibrarySearch, NOTHING_IN};

@@ -16,6 +16,9 @@ pub const EXPLICIT_PATH: &str = "the explicit path";
 /// The [`FoundLibrary::origin`] of a library in one of [`LibrarySearch::directories`].
 pub const CONFIGURED_DIRECTORIES: &str = "the configured directories";
 
+/// The beginning of the last line of the error of a search, which lists places without a directory.
+pub const NOTHING_IN: &str = "nothing in: ";
+
 /// The description of a library and of the places where it may be.
 #[derive(Debug, Clone)]
 pub struct LibrarySearch<'a> {
@@ -53,7 +56,7 @@ impl LibrarySearch<'_> {
         if let Some(path) = self.explicit {
             return self.at(path);
         }
-        let mut seen = String::new();
+        let (mut seen, mut nothing_in) = (String::new(), Vec::new());
         for (origin, directories) in self.places() {
             for directory in &directories {
                 // A vendor's variable may name the library itself.
@@ -69,25 +72,22 @@ impl LibrarySearch<'_> {
                 }
             }
             let count = directories.len();
-            let _ = match directories.first() {
-                None => write!(seen, "\n  {origin}: none"),
+            match directories.first() {
+                None => nothing_in.push(origin),
                 Some(first) if count == 1 => {
-                    write!(seen, "\n  {origin}: not in {}", first.display())
+                    let _ = write!(seen, "\n  {origin}: not in {}", first.display());
                 }
-                Some(first) => write!(
-                    seen,
-                    "\n  {origin}: not in {} nor in {} more",
-                    first.display(),
-                    count - 1
-                ),
-            };
+                Some(first) => {
+                    let (first, others) = (first.display(), count - 1);
+                    let _ = write!(seen, "\n  {origin}: not in {first} nor in {others} more");
+                }
+            }
         }
-        Err(self
-            .unavailable(format!(
-                "the {} library was not found; looked in:{seen}",
-                self.engine
-            ))
-            .with_hint(self.install_hint))
+        if !nothing_in.is_empty() {
+            let _ = write!(seen, "\n  {NOTHING_IN}{}", nothing_in.join(", "));
+        }
+        let message = format!("{} was not found; looked in:{seen}", self.engine);
+        Err(Error::new(ErrorKind::EngineUnavailable, message).with_hint(self.install_hint))
     }
 
     /// See [the current directory](crate#the-current-directory).

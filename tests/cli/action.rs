@@ -145,7 +145,7 @@ fn both_tables() -> Result<(), Failed> {
     file(
         "gate.toml",
         format!(
-            "runs = ['onnx', 'openvino']\nmodel = '{}'\ninput = ['{}']\n[compare]\n[evaluate]\ntruth = 'truth.csv'\nmin-top1 = 1\n",
+            "runs = ['onnx', 'openvino']\nmodel = '{}'\ninput = ['{}']\n[compare]\n[evaluate]\ntruth = 'truth.csv'\nmin-top1 = '100%'\n",
             small_model("plain.onnx").display(),
             job.image.display()
         ),

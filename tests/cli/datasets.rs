@@ -126,7 +126,7 @@ fn loc_solution() -> Result<(), Failed> {
     images.write("images/LOC_val_solution.csv", text)?;
     let flags = ["--label-offset", "1"];
     let (result, json) = images.evaluate("with-background.onnx", &flags, 0)?;
-    let words = "ground truth: ImageNet's LOC_val_solution.csv, 2 classes, 2 images";
+    let words = "ground truth: images/LOC_val_solution.csv, ImageNet's LOC_val_solution.csv, 2 classes, 2 images";
     ensure(result.stderr.contains(words), &result)?;
     let [one, two] = [1, 2].map(|number| format!("ILSVRC2012_val_0000000{number}.ppm"));
     expect_wrong(&json, &[(&one, 1000), (&two, 282)])?;
@@ -159,7 +159,7 @@ fn metadata() -> Result<(), Failed> {
         let images = Images::new(&["a.ppm", "b.ppm"])?;
         images.write(&format!("images/{name}"), text)?;
         let (result, json) = images.evaluate("plain.onnx", &[], 0)?;
-        let words = format!("ground truth: {form}, 2 classes, 2 images");
+        let words = format!("ground truth: images/{name}, {form}, 2 classes, 2 images");
         ensure(result.stderr.contains(&words), &result)?;
         expect_wrong(&json, &[("a.ppm", 3), ("b.ppm", 4)])?;
     }

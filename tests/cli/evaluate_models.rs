@@ -500,7 +500,7 @@ fn numbers() -> Result<(), Failed> {
         let runs: Vec<&str> = runs.iter().map(String::as_str).collect();
         let reports = ["--report=report.xml", "--report=report.html"];
         let flags = [
-            &["--top", "1,2,5", "--min-truth", "1"][..],
+            &["--top", "1,2,5", "--min-truth", "100%"][..],
             &reports,
             scores,
         ]

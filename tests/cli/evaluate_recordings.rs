@@ -80,6 +80,10 @@ fn other_model() -> Result<(), Failed> {
             && result.stderr.contains("--other-model"),
         &result,
     )?;
+    let first = result.stdout.lines().next().unwrap_or_default();
+    ensure(first.contains("is another file than"), &result)?;
+    // Nothing was counted, which is no accuracy.
+    ensure(!result.stdout.contains("0/0"), &result)?;
     // No run took the images, but they were given.
     ensure(
         !result.stderr.contains("not given") && !result.stdout.contains("without an image"),

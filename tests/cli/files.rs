@@ -417,7 +417,7 @@ fn reports_first(kind: &str) -> Result<Reports, Failed> {
             command.args(["--max-delta", "0", "--record"]);
             command.arg(reports.join("record.jsonl"));
         } else {
-            command.args(["--min-top1", "1.0", "--truth"]).arg(&truth);
+            command.args(["--min-top1", "100%", "--truth"]).arg(&truth);
         }
         for name in ["r.json", "r.md", "r.xml", "r.html"] {
             command.arg("--report").arg(reports.join(name));

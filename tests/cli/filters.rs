@@ -64,7 +64,7 @@ pub fn without_isolation(text: &str) -> Result<String, Failed> {
 
 /// Returns `text` with each number and the spaces before it replaced by ` #`.
 pub fn without_numbers(text: &str) -> Result<String, Failed> {
-    let numbers = Regex::new(r" *(?:\B-)?\b\d[\d.]*\b")?;
+    let numbers = Regex::new(r" *(?:\B-)?\b\d[\d.]*(?:,\d{3})*\b")?;
     Ok(numbers.replace_all(text, " #").into_owned())
 }
 

@@ -244,7 +244,7 @@ fn package_hint() -> Result<(), Failed> {
         }
         expect_code(&failed, 2)?;
         let hint = format!(
-            "hint: run `pip install 'classify-cli[{extra}]'` in the Python environment {}, or set",
+            "run `pip install 'classify-cli[{extra}]'` in the Python environment {}\n      or name its library",
             environment.root.path().display()
         );
         ensure(

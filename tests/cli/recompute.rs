@@ -174,7 +174,7 @@ fn limits() -> Result<(), Failed> {
             "--tolerance",
             "int8",
         ],
-        &["--min-overlap", "1", "--min-top1", "100%"],
+        &["--min-overlap", "100%", "--min-top1", "100%"],
     ] {
         recomputed(&runs, &PREPROCESSING, options, &images, true, 1)?;
     }

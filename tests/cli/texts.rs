@@ -8,12 +8,13 @@ use libtest_mimic::{Failed, Trial};
 use crate::{classify, small_images};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("the_verdict_is_first_and_details_are_on_request", verdict),
         ("a_failed_gate_follows_the_verdict", failed_gate),
         ("colours_are_for_terminals", colours),
         ("a_rejected_run_leaves_no_empty_heading", no_heading),
         ("quiet_leaves_the_line_about_the_file_out", written_line),
+        ("reports_have_a_closing_line", written_reports),
     ];
     tests
         .map(|(name, test)| Needs::nothing().test(format!("texts::{name}"), test))
@@ -56,7 +57,11 @@ fn failed_gate() -> Result<(), Failed> {
     let differs = compare("reversed.onnx", &[], &[])?;
     expect_code(&differs, 1)?;
     let lines: Vec<&str> = differs.stdout.lines().collect();
-    ensure(lines[0].starts_with("DISAGREE: "), &differs)?;
+    // The list of the runs has the whole path.
+    let short = "DISAGREE: rten=reversed.onnx differs from rten ";
+    let full = format!("rten={}: RTen", small_model("reversed.onnx").display());
+    ensure(lines[0].starts_with(short), &differs)?;
+    ensure(differs.stdout.matches(&full).count() == 1, &differs)?;
     ensure(
         lines[1].starts_with("  FAILED max-delta: max |Δp| "),
         &differs,
@@ -112,6 +117,22 @@ fn written_line() -> Result<(), Failed> {
         expect_code(&done, 0)?;
         let line = format!("wrote 2 results to {}", file.display());
         ensure(done.stderr.contains(&line) == is_there, &done)?;
+    }
+    Ok(())
+}
+
+fn written_reports() -> Result<(), Failed> {
+    for (flags, is_there) in [(&[][..], true), (&["--quiet"], false)] {
+        let (directory, a, b) = small_images()?;
+        let mut command = classify();
+        command.current_dir(directory.path());
+        command.args(["compare", "rten", "rten", "-m"]);
+        command.arg(small_model("plain.onnx")).args(flags);
+        command.args(["--report=a.html", "--record=b.jsonl"]);
+        let done = run(command.arg("-i").args([a, b]));
+        expect_code(&done, 0)?;
+        let line = "wrote a.html, b.jsonl\n";
+        ensure(done.stderr.ends_with(line) == is_there, &done)?;
     }
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
-    /// File with the gates, in TOML: docs/check.md describes it
+    /// File with the gates, in TOML: docs/check.md describes it. `{command}` in a `report` or `record` stands for
+    /// `compare` or `evaluate`: each writes its own file
     #[arg(long, value_name = "FILE", default_value = "classify.toml")]
     pub config: PathBuf,
 

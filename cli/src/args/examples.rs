@@ -17,6 +17,19 @@ pub const EXAMPLES: &str = "\
   classify inspect model.onnx                         the preprocessing and the source of each value
   classify -m mobilenet.onnx -i cat.jpg --recipe torchvision:mobilenet_v2@IMAGENET1K_V1";
 
+/// The message of `classify` alone.
+pub const START: &str = "\
+Say what is in images, on any inference engine, and whether the answer can be trusted.
+
+  classify cat.jpg                                    the set-up's default model
+  classify cat.jpg -m model.onnx                      another model; photos/ and '*.jpg' are images too
+  classify compare openvino onnx -m model.onnx -i photos/
+  classify evaluate onnx -m model.onnx -i photos/ --truth truth.csv
+  classify demo                                       three photos on every installed engine
+  classify devices                                    engines and devices
+
+`classify --help` lists all commands and flags.";
+
 /// Meaning of the exit codes.
 pub const EXIT_CODES: &str = "0 success, 1 an input failed, 2 usage or environment (no model, engine or device), \
     129, 130 and 143 interrupted";
@@ -74,7 +87,8 @@ pub const MERGE_EXIT_CODES: &str = "those of the command that wrote the parts; 2
 pub const CHECK_EXAMPLES: &str = "\
   classify check
   classify check --config ci/gate.toml
-  classify check --config ci/gate.toml --max-drop 2% -i other-photos";
+  classify check --config ci/gate.toml --max-drop 2% -i other-photos
+  classify check --report '{command}.html'            compare.html and evaluate.html";
 
 /// Meaning of the exit codes of `check`.
 pub const CHECK_EXIT_CODES: &str = "0 all gates passed, 1 a gate failed, 2 something could not be compared or evaluated, 129, 130 and 143 interrupted";

@@ -7,12 +7,20 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
+use super::examples::START;
 use super::{Args, Command, Given};
 use crate::terminal;
+
+/// The exit code of a command line that asks for nothing, as clap's.
+const USAGE: i32 = 2;
 
 impl Args {
     /// Parses the command line. Ends the program if there is nothing to run.
     pub fn parse_or_exit() -> Self {
+        if std::env::args_os().len() < 2 {
+            terminal::usage(START);
+            std::process::exit(USAGE);
+        }
         let parsed = Self::parse(std::env::args_os());
         parsed.unwrap_or_else(|error| exit_with_usage(&error))
     }

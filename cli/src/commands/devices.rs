@@ -91,7 +91,7 @@ fn unusable_text(names: &str, message: &str, hint: Option<&str>) -> String {
         let _ = writeln!(text, "  {line}");
     }
     if let Some(hint) = hint {
-        let _ = writeln!(text, "  hint: {hint}");
+        let _ = writeln!(text, "  hint: {}", errors::ways_out(hint, "        "));
     }
     text
 }

@@ -31,7 +31,14 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     let images = options.images();
     let written = options.take_written();
     let truth = options.truth.read(&images, &written)?;
-    messages.note(&format!("ground truth: {}", truth.summary(&images)));
+    let summary = truth.summary(&images);
+    messages.note(&match &options.truth.file {
+        Some(file) => {
+            let file = printable(&file.to_string_lossy());
+            format!("ground truth: {file}, {summary}")
+        }
+        None => format!("ground truth: {summary}"),
+    });
     let inputs = options.runs.inputs.list.iter();
     let failed = inputs.map(|input| input.problem.is_some());
     options.warn_missing(&images, failed, &truth, messages);
@@ -44,6 +51,7 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     // Whoever reads the reports learns that nothing was evaluated, and why.
     let verdict = finish(reports, &report, options.runs.stdout)?;
     recorded?;
+    messages.wrote(&outputs(&options));
     Ok(verdict)
 }
 

@@ -112,7 +112,9 @@ impl TruthOptions {
                 let hint = "restore it, or run the shards again in another directory";
                 return Err(Hinted::new(error, hint).into());
             }
-            Ok(GroundTruth::read_columns(&*bytes, self.columns.as_ref())?)
+            let truth = GroundTruth::read_columns(&*bytes, self.columns.as_ref())?;
+            let name = path.file_name().unwrap_or(path.as_os_str());
+            Ok(truth.of_file(name.to_string_lossy().into_owned()))
         };
         read().map_err(|error: anyhow::Error| {
             error.context(format!("cannot use the ground truth {}", path.display()))

@@ -95,7 +95,10 @@ impl Lines {
     }
 
     fn gate(&mut self, run: &str, gate: &Gate) {
-        self.error(&format!("{run}: gate {}", gate.name), &found(gate));
+        self.error(
+            &format!("{run}: gate {}", gate.name),
+            &found(&gate.found, gate.remark.as_deref()),
+        );
     }
 
     fn error(&mut self, title: &str, message: &str) {

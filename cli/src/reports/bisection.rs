@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use evaluation::bisect::{Bisection, LookedAt, Unknown};
 
-use evaluation::text::{counted, number, printable};
+use evaluation::text::{counted, grouped, number, printable};
 
 /// The most nodes of one kind that the text names.
 const MOST_NAMED: usize = 6;
@@ -37,10 +37,10 @@ pub fn text(bisection: &Bisection) -> String {
 pub fn extent(bisection: &Bisection) -> String {
     format!(
         "inspected {} of {} nodes in {}, tolerance {} of a node's {} value",
-        bisection.looked_at.len(),
-        bisection.nodes,
+        grouped(bisection.looked_at.len()),
+        grouped(bisection.nodes),
         counted(bisection.looks, "look"),
-        bisection.tolerance,
+        number(bisection.tolerance),
         if bisection.noise.is_some() {
             "root mean square"
         } else {

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use evaluation::accuracy::Criterion;
-use evaluation::text::counted;
+use evaluation::text::{counted, grouped};
 use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
 
+use super::named::Evaluation;
 use super::wording::{EvaluationText as _, LISTED, MORE_CLASSES, MORE_IMAGES, more};
 
 /// An image on which only one of two runs is right, in words.
@@ -171,7 +172,7 @@ const CORRECTED: usize = 3;
 
 /// Returns the new errors and corrected answers of a run as text, with its title. Only a `verbose` one names all
 /// corrected images and classes of the lists.
-pub fn text(evaluation: &EvaluationReport, run: usize, verbose: bool) -> String {
+pub fn text(evaluation: &Evaluation, run: usize, verbose: bool) -> String {
     let mut text = String::new();
     let Some(mut changes) = ChangesText::new(evaluation, run, LISTED) else {
         return text;
@@ -195,6 +196,7 @@ pub fn text(evaluation: &EvaluationReport, run: usize, verbose: bool) -> String 
     }
     let _ = writeln!(text, "\n{title}, classes by loss");
     for (class, lost, gained) in &changes.classes {
+        let [lost, gained] = [*lost, *gained].map(grouped);
         let _ = writeln!(text, "  {lost:>4} lost, {gained:>4} gained: {class}");
     }
     rest(changes.classes_rest, MORE_CLASSES, &mut text);
@@ -208,7 +210,7 @@ fn rest(count: usize, what: [&str; 2], text: &mut String) {
 }
 
 /// Returns the tables of a run's new errors and corrected answers in Markdown. `cell` escapes text.
-pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> String) -> String {
+pub fn markdown(evaluation: &Evaluation, run: usize, cell: fn(&str) -> String) -> String {
     let mut text = String::new();
     let Some(changes) = ChangesText::new(evaluation, run, LISTED) else {
         return text;
@@ -232,6 +234,7 @@ pub fn markdown(evaluation: &EvaluationReport, run: usize, cell: fn(&str) -> Str
         "\n| {title}, classes by loss | lost | gained |\n|---|---|---|"
     );
     for (class, lost, gained) in &changes.classes {
+        let [lost, gained] = [*lost, *gained].map(grouped);
         let _ = writeln!(text, "| {} | {lost} | {gained} |", cell(class));
     }
     rest_row(changes.classes_rest, MORE_CLASSES, 3, &mut text);

@@ -194,7 +194,7 @@ impl Case {
     fn gate(gate: &Gate) -> Self {
         let failed = (!gate.passed).then(|| gate.found.clone());
         Self {
-            output: Some(found(gate)),
+            output: Some(found(&gate.found, gate.remark.as_deref())),
             ..Self::new(format!("gate {}", gate.name), failed)
         }
     }
@@ -305,6 +305,7 @@ mod tests {
                 passed: true,
                 found: "<all>".to_owned(),
                 remark: Some("few".to_owned()),
+                margin: None,
             }),
         ];
         junit.suite("a & b", &cases).unwrap();
@@ -340,6 +341,7 @@ mod tests {
                     passed: true,
                     found: text.clone(),
                     remark: Some(text.clone()),
+                    margin: None,
                 }),
             ];
             junit.suite(&text, &cases).unwrap();

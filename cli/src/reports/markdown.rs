@@ -8,29 +8,33 @@ use evaluation::agreement::Gate;
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
+use super::gates::gate_rows;
+use super::named::{Comparison, Evaluation};
 use super::wording::{
     ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, LISTED, found, verdict,
 };
 use super::{bisection, changes};
-use evaluation::text::{number, printable};
+use evaluation::text::{grouped, number, printable};
 
 /// A summary in Markdown.
 pub struct Markdown;
 
 impl Exporter for Markdown {
     fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let comparison = &Comparison::comparison(comparison);
         Ok(out.write_all(comparison_text(comparison).as_bytes())?)
     }
 
     fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let evaluation = &Evaluation::evaluation(evaluation);
         Ok(out.write_all(evaluation_text(evaluation).as_bytes())?)
     }
 }
 
-fn comparison_text(comparison: &ComparisonReport) -> String {
+fn comparison_text(comparison: &Comparison) -> String {
     let mut text = format!(
         "### classify compare\n\n**{}**\n",
-        cell(comparison.summary())
+        cell(comparison.shortened(comparison.summary()))
     );
     add_runs(comparison, &mut text);
     for compared in comparison.against_reference() {
@@ -40,13 +44,19 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
         let _ = writeln!(text, "\nDuplicates: {}.", cell(duplicates));
     }
     if let Some(majority) = comparison.majority_line() {
-        let _ = writeln!(text, "\nMajority: {}.", cell(majority));
+        let _ = writeln!(
+            text,
+            "\nMajority: {}.",
+            cell(comparison.shortened(majority))
+        );
     }
     if let Some(bisect) = &comparison.bisect {
         let _ = writeln!(
             text,
             "\n```text\n{}```",
-            bisection::text(bisect).replace('`', "'")
+            comparison
+                .shortened(bisection::text(bisect))
+                .replace('`', "'")
         );
     }
     text += &failures_table(comparison.failure_rows(), comparison.failures.len());
@@ -54,7 +64,8 @@ fn comparison_text(comparison: &ComparisonReport) -> String {
     text
 }
 
-fn add_runs(comparison: &ComparisonReport, text: &mut String) {
+/// Adds the table of all runs, with their full names.
+fn add_runs(comparison: &Comparison, text: &mut String) {
     let _ = writeln!(
         text,
         "\n| run | engine | SHA-256 of the model |\n|---|---|---|"
@@ -88,7 +99,7 @@ fn add_runs(comparison: &ComparisonReport, text: &mut String) {
     }
 }
 
-fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut String) {
+fn add_pair(comparison: &Comparison, compared: &ComparedPair, text: &mut String) {
     let ComparedPair {
         reference,
         run,
@@ -106,7 +117,8 @@ fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut S
     );
     for gate in gates {
         let word = marked(gate);
-        let _ = writeln!(text, "| {} | {word} | {} |", gate.name, cell(found(gate)));
+        let found = cell(found(&gate.found, gate.remark.as_deref()));
+        let _ = writeln!(text, "| {} | {word} | {found} |", gate.name);
     }
     let _ = writeln!(text, "\n| | value |\n|---|---|");
     for (name, value) in pair.rates() {
@@ -133,10 +145,10 @@ fn add_pair(comparison: &ComparisonReport, compared: &ComparedPair, text: &mut S
     }
 }
 
-fn evaluation_text(evaluation: &EvaluationReport) -> String {
+fn evaluation_text(evaluation: &Evaluation) -> String {
     let mut text = format!(
         "### classify evaluate\n\n**{}**\n",
-        cell(evaluation.headline())
+        cell(evaluation.shortened(evaluation.headline()))
     );
     add_gates(evaluation, &mut text);
     if let Some(hint) = evaluation.hint() {
@@ -154,25 +166,11 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
         let _ = writeln!(
             text,
             "| {} | {what}{labels} |",
-            cell(evaluation.title(index))
+            cell(evaluation.report.title(index))
         );
     }
-    let titles: Vec<String> = evaluation
-        .evaluated()
-        .map(|(index, ..)| cell(evaluation.title(index)))
-        .collect();
-    // A table without a run would have no column.
-    if !titles.is_empty() {
-        let _ = writeln!(
-            text,
-            "\n| | {} |\n|---|{}",
-            titles.join(" | "),
-            "---|".repeat(titles.len())
-        );
-    }
-    for (name, values) in evaluation.side_by_side() {
-        let cells: Vec<String> = values.iter().map(cell).collect();
-        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    if evaluation.has_counts() {
+        add_values(evaluation, &mut text);
     }
     for (index, ..) in evaluation.evaluated() {
         text += &changes::markdown(evaluation, index, |text| cell(text));
@@ -191,23 +189,41 @@ fn evaluation_text(evaluation: &EvaluationReport) -> String {
     text
 }
 
+/// Adds the table of the results, a column for each run.
+fn add_values(evaluation: &Evaluation, text: &mut String) {
+    let titles: Vec<String> = evaluation
+        .evaluated()
+        .map(|(index, ..)| cell(evaluation.title(index)))
+        .collect();
+    let _ = writeln!(
+        text,
+        "\n| | {} |\n|---|{}",
+        titles.join(" | "),
+        "---|".repeat(titles.len())
+    );
+    for (name, values) in evaluation.side_by_side() {
+        let cells: Vec<String> = values.iter().map(cell).collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
+    }
+}
+
 /// Adds the table of all gates, the failed ones first. The headline has their number alone.
-fn add_gates(evaluation: &EvaluationReport, text: &mut String) {
-    let of_images = evaluation.truth_gate().map(|gate| (String::new(), gate));
-    let runs = 0..evaluation.runs.len();
-    let of_runs = runs.flat_map(|run| {
-        let gates = evaluation.gates(run).into_iter();
-        gates.map(move |gate| (cell(evaluation.title(run)), gate))
+fn add_gates(evaluation: &Evaluation, text: &mut String) {
+    let gates = evaluation.all_gates();
+    let gates = gates.map(|(run, gate)| {
+        let run = run.map_or_else(String::new, |run| evaluation.title(run));
+        (run, gate)
     });
-    let mut gates: Vec<(String, Gate)> = of_images.into_iter().chain(of_runs).collect();
-    if gates.is_empty() {
+    let rows = gate_rows(gates);
+    if rows.is_empty() {
         return;
     }
-    gates.sort_by_key(|(_, gate)| gate.passed);
     let _ = writeln!(text, "\n| gate | run | | found |\n|---|---|---|---|");
-    for (run, gate) in &gates {
-        let (word, found) = (marked(gate), cell(found(gate)));
-        let _ = writeln!(text, "| {} | {run} | {word} | {found} |", gate.name);
+    for row in &rows {
+        let word = marked(&row.gate);
+        let found = cell(found(&row.gate.found, row.remark.as_deref()));
+        let name = row.gate.name;
+        let _ = writeln!(text, "| {name} | {} | {word} | {found} |", cell(&row.run));
     }
 }
 
@@ -221,12 +237,7 @@ fn marked(gate: &Gate) -> String {
     }
 }
 
-fn add_single_label(
-    evaluation: &EvaluationReport,
-    run: usize,
-    counts: &SingleLabel,
-    text: &mut String,
-) {
+fn add_single_label(evaluation: &Evaluation, run: usize, counts: &SingleLabel, text: &mut String) {
     let title = cell(evaluation.title(run));
     let class = |class_id| cell(evaluation.class(run, class_id));
     let confusions = counts.confusions(LISTED);
@@ -237,21 +248,18 @@ fn add_single_label(
         );
     }
     for (truth, answer, count) in confusions {
+        let count = grouped(count);
         let _ = writeln!(text, "| {} | {} | {count} |", class(truth), class(answer));
     }
     let _ = writeln!(text, "\n| {title}: class | right | images |\n|---|---|---|");
     for (class_id, of) in counts.least_right(LISTED) {
         let class = class(class_id);
-        let _ = writeln!(text, "| {class} | {} | {} |", of.top1, of.images);
+        let [right, images] = [of.top1, of.images].map(grouped);
+        let _ = writeln!(text, "| {class} | {right} | {images} |");
     }
 }
 
-fn add_multi_label(
-    evaluation: &EvaluationReport,
-    run: usize,
-    counts: &MultiLabel,
-    text: &mut String,
-) {
+fn add_multi_label(evaluation: &Evaluation, run: usize, counts: &MultiLabel, text: &mut String) {
     let _ = writeln!(
         text,
         "\n| {}: class | F1 | true positives | false positives | false negatives |\n|---|---|---|---|---|",
@@ -263,9 +271,9 @@ fn add_multi_label(
             "| {} | {} % | {} | {} | {} |",
             cell(evaluation.class(run, class_id)),
             percent(of.quality().f1),
-            of.true_positives,
-            of.false_positives,
-            of.false_negatives
+            grouped(of.true_positives),
+            grouped(of.false_positives),
+            grouped(of.false_negatives)
         );
     }
 }
@@ -285,7 +293,7 @@ fn failures_table(failures: impl Iterator<Item = FailureRow>, count: usize) -> S
         );
     }
     if count > FAILURES {
-        let _ = writeln!(text, "| {} others | |", count - FAILURES);
+        let _ = writeln!(text, "| {} others | |", grouped(count - FAILURES));
     }
     text
 }

@@ -5,10 +5,12 @@ mod bisection;
 mod cell;
 mod changes;
 mod exporter;
+mod gates;
 mod html;
 mod json;
 mod junit;
 mod markdown;
+mod named;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod rows;

@@ -8,7 +8,7 @@ use evaluation::statistics::Rate;
 use evaluation::text::{grouped, number};
 use evaluation::{EvaluationReport, RunResults, percent};
 
-use super::wording::EvaluationText as _;
+use super::named::Evaluation;
 
 /// Aligns the columns of rows, which all have the same number of them.
 pub fn table(rows: &[impl AsRef<[String]>]) -> String {
@@ -47,7 +47,7 @@ pub fn rate(rate: &Rate) -> String {
 }
 
 /// Returns a heading and a row for each run that was evaluated.
-pub fn rows(evaluation: &EvaluationReport) -> Vec<Vec<String>> {
+pub fn rows(evaluation: &Evaluation) -> Vec<Vec<String>> {
     let runs: Vec<_> = evaluation.evaluated().collect();
     let has_top = |k: &usize| runs.iter().any(|(.., found)| found.accuracy.ranks(*k));
     let tops: Vec<usize> = evaluation.top.iter().copied().filter(has_top).collect();

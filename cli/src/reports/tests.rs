@@ -168,6 +168,22 @@ fn a_verdict_on_multi_label_models_names_its_metrics() {
 }
 
 #[test]
+fn a_pass_names_the_value_that_is_closest_to_its_limit() {
+    let right = |_| vec![tensor(&[3.0, 1.0, 0.0]), tensor(&[3.0, 1.0, 0.0])];
+    let passed = |limits| evaluated(&["softmax"; 2], &[0], 40, limits, right).summary();
+    let drop = "int8: top-1 40/40, 100.0 % against 40/40, 100.0 %, a drop of 0.0 points";
+    let one = passed(at_most(70));
+    assert!(one.starts_with(&format!("PASSED: {drop}")), "{one}");
+    let limits = GateLimits {
+        min_top1: Some(Share::percent(20)),
+        ..at_most(70)
+    };
+    let several = passed(limits);
+    let words = format!("PASSED: all 3 gates hold; the closest is {drop}");
+    assert!(several.starts_with(&words), "{several}");
+}
+
+#[test]
 fn markdown_has_each_failed_gate_once() {
     let limits = GateLimits {
         min_top1: Some(Share::percent(90)),

@@ -7,10 +7,12 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
 use evaluation::agreement::{Basis, Gate, Verdict};
-use evaluation::text::{counted, number, printable};
+use evaluation::text::{counted, grouped, number, printable};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
 use super::Exporter;
+use super::gates::{GateRow, gate_rows};
+use super::named::{Comparison, Evaluation};
 use super::table::{metric_rows, rate, rows, table};
 use super::wording::{
     ComparisonText as _, EvaluationText as _, LISTED, MORE_CLASSES, more, verdict,
@@ -59,37 +61,44 @@ impl Text {
         }
     }
 
-    /// Describes a gate below the verdict's line, which has the findings of failed gates: only their remarks are left.
-    fn gate_below(&self, summary: &str, run: Option<&str>, gate: &Gate) -> String {
-        if gate.passed || !summary.contains(&gate.found) {
-            return self.gate(run, gate);
+    /// Describes a gate below the verdict's line, which may have its finding: only the remark is left then.
+    fn gate_below(&self, summary: &str, row: &GateRow) -> String {
+        let is_listed = self.verbose && row.gate.passed;
+        if is_listed || !summary.contains(&row.gate.found) {
+            return self.gate(row);
         }
-        let remark = gate.remark.as_ref().map(|remark| Gate {
-            remark: None,
-            ..Gate::new(gate.name, gate.passed, remark.clone())
-        });
-        remark.map_or_else(String::new, |remark| self.gate(run, &remark))
+        let remark = row.remark.as_ref();
+        remark.map_or_else(String::new, |remark| self.line_of_gate(row, remark))
     }
 
-    /// Describes a gate. `run` names its run where there are several.
-    fn gate(&self, run: Option<&str>, gate: &Gate) -> String {
-        let style = if gate.passed { GOOD } else { BAD };
-        let word = self.painted(style, verdict(gate));
-        let run = run.map_or_else(String::new, |run| format!("{run}: "));
-        let mut text = format!("  {run}{word} {}: {}\n", gate.name, gate.found);
-        if let Some(remark) = &gate.remark {
+    /// Describes a gate.
+    fn gate(&self, row: &GateRow) -> String {
+        let mut text = self.line_of_gate(row, &row.gate.found);
+        if let Some(remark) = &row.remark {
             let _ = writeln!(text, "         {remark}");
         }
         text
+    }
+
+    fn line_of_gate(&self, row: &GateRow, found: &str) -> String {
+        let style = if row.gate.passed { GOOD } else { BAD };
+        let word = self.painted(style, verdict(&row.gate));
+        let run = match &*row.run {
+            "" => String::new(),
+            run => format!("{run}: "),
+        };
+        format!("  {run}{word} {}: {found}\n", row.gate.name)
     }
 }
 
 impl Exporter for Text {
     fn comparison(&self, comparison: &ComparisonReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let comparison = &Comparison::comparison(comparison);
         Ok(out.write_all(comparison_text(self, comparison).as_bytes())?)
     }
 
     fn evaluation(&self, evaluation: &EvaluationReport, out: &mut dyn Write) -> anyhow::Result<()> {
+        let evaluation = &Evaluation::evaluation(evaluation);
         Ok(out.write_all(evaluation_text(self, evaluation).as_bytes())?)
     }
 }
@@ -99,8 +108,9 @@ fn is_notable(gate: &Gate) -> bool {
     !gate.passed || gate.remark.is_some()
 }
 
-fn comparison_text(form: &Text, comparison: &ComparisonReport) -> String {
-    let mut text = form.verdict(&comparison.summary(), comparison.verdict());
+fn comparison_text(form: &Text, comparison: &Comparison) -> String {
+    let summary = comparison.shortened(comparison.summary());
+    let mut text = form.verdict(&summary, comparison.verdict());
     text += &deciding_gates(form, comparison);
     text += &pairs_table(comparison);
     text.push('\n');
@@ -118,10 +128,12 @@ fn comparison_text(form: &Text, comparison: &ComparisonReport) -> String {
         let _ = writeln!(text, "duplicates {duplicates}");
     }
     if let Some(majority) = comparison.majority_line() {
+        let majority = comparison.shortened(majority);
         let _ = writeln!(text, "majority   {majority}");
     }
     if let Some(bisect) = &comparison.bisect {
-        let _ = write!(text, "\n{}", bisection::text(bisect));
+        let bisection = comparison.shortened(bisection::text(bisect));
+        let _ = write!(text, "\n{bisection}");
     }
     if form.verbose {
         for pair in comparison.against_reference() {
@@ -133,31 +145,32 @@ fn comparison_text(form: &Text, comparison: &ComparisonReport) -> String {
 }
 
 /// Returns the gates that failed or prove little; where there is none, the number that was nearest to its limit.
-fn deciding_gates(form: &Text, comparison: &ComparisonReport) -> String {
+fn deciding_gates(form: &Text, comparison: &Comparison) -> String {
     let several = comparison.against_reference().count() > 1;
-    let name = |pair: &ComparedPair| several.then(|| comparison.name(pair.run));
-    let mut text = String::new();
-    for pair in comparison.against_reference() {
-        for gate in pair.gates.iter().filter(|gate| is_notable(gate)) {
-            text += &form.gate(name(pair).as_deref(), gate);
-        }
-    }
-    if text.is_empty()
+    let named = |pair: &ComparedPair, gate: &Gate| {
+        let name = several.then(|| comparison.name(pair.run));
+        (name.unwrap_or_default(), gate.clone())
+    };
+    let notable = comparison.against_reference().flat_map(|pair| {
+        let gates = pair.gates.iter().filter(|gate| is_notable(gate));
+        gates.map(move |gate| named(pair, gate))
+    });
+    let mut rows = gate_rows(notable);
+    if rows.is_empty()
         && let Some(pair) = comparison.worst_pair()
     {
         // Whichever of them the answers have.
         let of_name = |name: &&str| pair.gates.iter().find(|gate| gate.name == *name);
         let first = ["max-delta", "logits", "class", "top1"];
         let first = first.iter().find_map(of_name);
-        if let Some(gate) = first.or_else(|| pair.gates.first()) {
-            text += &form.gate(name(pair).as_deref(), gate);
-        }
+        let gate = first.or_else(|| pair.gates.first());
+        rows = gate_rows(gate.map(|gate| named(pair, gate)));
     }
-    text
+    rows.iter().map(|row| form.gate(row)).collect()
 }
 
 /// Returns a row for each run that was compared with the reference.
-fn pairs_table(comparison: &ComparisonReport) -> String {
+fn pairs_table(comparison: &Comparison) -> String {
     let mut rows = vec![
         [
             "run",
@@ -191,7 +204,8 @@ fn pairs_table(comparison: &ComparisonReport) -> String {
     format!("\n{}", table(&rows))
 }
 
-fn runs_text(form: &Text, comparison: &ComparisonReport, text: &mut String) {
+/// Adds the runs, with their full names.
+fn runs_text(form: &Text, comparison: &Comparison, text: &mut String) {
     for (index, run) in comparison.runs.iter().enumerate() {
         let kind = if index == comparison.reference {
             "reference"
@@ -230,7 +244,7 @@ fn failed(reason: &str) -> String {
     format!("FAILED: {}{more}", printable(&short))
 }
 
-fn other_pairs_text(comparison: &ComparisonReport, text: &mut String) {
+fn other_pairs_text(comparison: &Comparison, text: &mut String) {
     let others = comparison.pairs.iter();
     for pair in others.filter(|pair| pair.reference != comparison.reference) {
         let verdict = if pair.verdict == Verdict::Agree {
@@ -247,12 +261,7 @@ fn other_pairs_text(comparison: &ComparisonReport, text: &mut String) {
     }
 }
 
-fn pair_text(
-    form: &Text,
-    comparison: &ComparisonReport,
-    compared: &ComparedPair,
-    text: &mut String,
-) {
+fn pair_text(form: &Text, comparison: &Comparison, compared: &ComparedPair, text: &mut String) {
     let ComparedPair {
         reference,
         run,
@@ -302,22 +311,26 @@ fn pair_text(
             comparison.row(&worst.row)
         );
     }
-    for gate in gates {
-        text.push_str(&form.gate(None, gate));
+    let gates = gates.iter().map(|gate| (String::new(), gate.clone()));
+    for row in gate_rows(gates) {
+        text.push_str(&form.gate(&row));
     }
 }
 
-fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
-    let summary = evaluation.summary();
+fn evaluation_text(form: &Text, evaluation: &Evaluation) -> String {
+    let summary = evaluation.shortened(evaluation.summary());
     let mut text = form.verdict(&summary, evaluation.verdict());
     let several = evaluation.evaluated().count() > 1;
     let shown = |(_, gate): &(Option<usize>, Gate)| form.verbose || is_notable(gate);
-    let mut gates: Vec<_> = evaluation.all_gates().filter(shown).collect();
-    gates.sort_by_key(|(_, gate)| gate.passed);
-    for (run, gate) in gates {
-        let name = run.filter(|_| several);
-        let name = name.map(|run| printable(&evaluation.runs[run].name));
-        text += &form.gate_below(&summary, name.as_deref(), &gate);
+    let gates = evaluation.all_gates().filter(shown).map(|(run, gate)| {
+        let run = run.filter(|_| several);
+        (
+            run.map_or_else(String::new, |run| evaluation.name(run)),
+            gate,
+        )
+    });
+    for row in gate_rows(gates) {
+        text += &form.gate_below(&summary, &row);
     }
     if let Some(hint) = evaluation.hint() {
         let _ = writeln!(text, "  hint: {hint}");
@@ -325,7 +338,9 @@ fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
     for (index, ..) in evaluation.evaluated() {
         text += &changes::text(evaluation, index, form.verbose);
     }
-    text += &if form.verbose || evaluation.evaluated().count() == 1 {
+    text += &if !evaluation.has_counts() {
+        String::new()
+    } else if form.verbose || evaluation.evaluated().count() == 1 {
         side_by_side(evaluation, form.verbose)
     } else {
         runs_table(evaluation)
@@ -336,7 +351,8 @@ fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
             Ok(found) => printable(&found.info.description()),
             Err(reason) => failed(reason),
         };
-        let _ = writeln!(text, "{}: {what}", evaluation.title(index));
+        // The full name.
+        let _ = writeln!(text, "{}: {what}", evaluation.report.title(index));
         if let (Ok(found), true) = (&run.results, form.verbose) {
             let model = printable(&found.info.model_description());
             let _ = writeln!(text, "  {model}");
@@ -364,7 +380,7 @@ fn evaluation_text(form: &Text, evaluation: &EvaluationReport) -> String {
 }
 
 /// Returns a row for each run; nothing if no run was evaluated.
-fn runs_table(evaluation: &EvaluationReport) -> String {
+fn runs_table(evaluation: &Evaluation) -> String {
     match &*rows(evaluation) {
         [_heading] => String::new(),
         rows => format!("\n{}", table(rows)),
@@ -373,7 +389,7 @@ fn runs_table(evaluation: &EvaluationReport) -> String {
 
 /// Returns the results of all runs side by side, with `all_metrics` also those that only gates use; nothing if no run
 /// was evaluated.
-fn side_by_side(evaluation: &EvaluationReport, all_metrics: bool) -> String {
+fn side_by_side(evaluation: &Evaluation, all_metrics: bool) -> String {
     let runs = evaluation.evaluated();
     let titles: Vec<String> = runs.map(|(index, ..)| evaluation.title(index)).collect();
     if titles.is_empty() {
@@ -395,31 +411,23 @@ fn side_by_side(evaluation: &EvaluationReport, all_metrics: bool) -> String {
     text
 }
 
-fn single_label_text(
-    evaluation: &EvaluationReport,
-    run: usize,
-    counts: &SingleLabel,
-    text: &mut String,
-) {
+fn single_label_text(evaluation: &Evaluation, run: usize, counts: &SingleLabel, text: &mut String) {
     let title = evaluation.title(run);
     let _ = writeln!(text, "\n{title}, classes by accuracy");
     for (class_id, of) in counts.least_right(LISTED) {
         let class = evaluation.class(run, class_id);
-        let _ = writeln!(text, "  {:>4} of {:>4} {class}", of.top1, of.images);
+        let [right, images] = [of.top1, of.images].map(grouped);
+        let _ = writeln!(text, "  {right:>5} of {images:>5} {class}");
     }
     rest_text(counts.classes.len(), text);
     for (truth, answer, count) in counts.confusions(LISTED) {
         let (truth, answer) = (evaluation.class(run, truth), evaluation.class(run, answer));
-        let _ = writeln!(text, "  {count:>4} x {truth} was classified as {answer}");
+        let count = grouped(count);
+        let _ = writeln!(text, "  {count:>5} x {truth} was classified as {answer}");
     }
 }
 
-fn multi_label_text(
-    evaluation: &EvaluationReport,
-    run: usize,
-    counts: &MultiLabel,
-    text: &mut String,
-) {
+fn multi_label_text(evaluation: &Evaluation, run: usize, counts: &MultiLabel, text: &mut String) {
     let title = evaluation.title(run);
     let _ = writeln!(text, "\n{title}, classes by F1");
     for (class_id, of) in counts.least_right(LISTED) {
@@ -427,9 +435,9 @@ fn multi_label_text(
             text,
             "  {:>5} %, {} true positives, {} false positives, {} false negatives: {}",
             percent(of.quality().f1),
-            of.true_positives,
-            of.false_positives,
-            of.false_negatives,
+            grouped(of.true_positives),
+            grouped(of.false_positives),
+            grouped(of.false_negatives),
             evaluation.class(run, class_id)
         );
     }

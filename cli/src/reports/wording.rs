@@ -11,7 +11,7 @@ use evaluation::{
 };
 use image_classification::{Labels, Ranked};
 
-use evaluation::text::{number, printable};
+use evaluation::text::{grouped, number, printable};
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;
@@ -48,7 +48,7 @@ pub const MORE_CLASSES: [&str; 2] = ["class is", "classes are"];
 /// Tells the number of entries that are not listed: `1 more image is in the JSON report`.
 pub fn more(count: usize, [one, several]: [&str; 2]) -> String {
     let what = if count == 1 { one } else { several };
-    format!("{count} more {what} in the JSON report")
+    format!("{} more {what} in the JSON report", grouped(count))
 }
 
 /// Returns the verdict of a gate.
@@ -56,12 +56,9 @@ pub fn verdict(gate: &Gate) -> &'static str {
     if gate.passed { "passed" } else { "FAILED" }
 }
 
-/// Returns the finding of a gate with its remark.
-pub fn found(gate: &Gate) -> String {
-    match &gate.remark {
-        Some(remark) => format!("{}; {remark}", gate.found),
-        None => gate.found.clone(),
-    }
+/// Joins the finding of a gate and its remark.
+pub fn found(found: &str, remark: Option<&str>) -> String {
+    remark.map_or_else(|| found.to_owned(), |remark| format!("{found}; {remark}"))
 }
 
 /// A failure as reports for people have it.
@@ -165,11 +162,14 @@ pub trait EvaluationText {
     fn mistake(&self, run: usize, mistake: Mistake) -> String;
     /// Describes the difference of the run's labels from those of the reference on one line.
     fn labels_line(&self, run: usize) -> Option<String>;
+    /// Returns whether an image counts for a run. Otherwise there is no result: 0 of 0 is no accuracy.
+    fn has_counts(&self) -> bool;
     /// Returns names and values of the results of a run.
     fn values(&self, run: usize) -> Vec<(String, String)>;
     /// Returns names of the results, each with its value for every run that was evaluated.
     fn side_by_side(&self) -> Vec<(String, Vec<String>)>;
-    /// Returns a command that finds out why a run has new errors or fails a gate. Of runs with ONNX models only.
+    /// Returns the next step: ground truth for a verdict or, of runs with ONNX models, the command that finds out why a run
+    /// has new errors or fails a gate.
     fn hint(&self) -> Option<String>;
     /// Returns the run as it was written; where there are several, the reference is marked.
     fn title(&self, index: usize) -> String;
@@ -194,7 +194,7 @@ impl EvaluationText for EvaluationReport {
         let rest = class_ids.len() - classes.len();
         if rest > 0 {
             let class = if rest == 1 { "class" } else { "classes" };
-            classes.push(format!("{rest} further {class}"));
+            classes.push(format!("{} further {class}", grouped(rest)));
         }
         match &*classes {
             [] => "no class".to_owned(),
@@ -235,6 +235,11 @@ impl EvaluationText for EvaluationReport {
         Some(results.label_difference?.text(&reference))
     }
 
+    fn has_counts(&self) -> bool {
+        let mut runs = self.evaluated();
+        runs.any(|(.., found)| found.accuracy.images > 0)
+    }
+
     fn values(&self, run: usize) -> Vec<(String, String)> {
         let Ok(found) = &self.runs[run].results else {
             return Vec::new();
@@ -265,7 +270,9 @@ impl EvaluationText for EvaluationReport {
             values.push((
                 "against the reference".to_owned(),
                 format!(
-                    "{by}right alone {own}, the reference alone {reference}, McNemar p {}",
+                    "{by}right alone {}, the reference alone {}, McNemar p {}",
+                    grouped(own),
+                    grouped(reference),
                     match mcnemar(reference, own) {
                         p if p < 0.001 => "< 0.001".to_owned(),
                         p => format!("= {}", number(p)),
@@ -303,6 +310,10 @@ impl EvaluationText for EvaluationReport {
     }
 
     fn hint(&self) -> Option<String> {
+        if self.lacks_truth() {
+            let hint = "add the missing ground truth, or allow fewer images with --min-truth";
+            return Some(hint.to_owned());
+        }
         let is_onnx = |info: &RunInfo| {
             let extension = Path::new(&info.model).extension();
             info.source.is_none() && extension.is_some_and(|it| it.eq_ignore_ascii_case("onnx"))
@@ -379,7 +390,10 @@ fn multi_label_values(
     }
     let total = counts.total();
     let (right, micro, macro_) = (total.true_positives, total.quality(), counts.mean());
-    let of = |share: f64, of: usize| format!("{} % ({right}/{of})", percent(share));
+    let of = |share: f64, of: usize| {
+        let (share, right, of) = (percent(share), grouped(right), grouped(of));
+        format!("{share} % ({right}/{of})")
+    };
     add(
         "precision, micro",
         of(micro.precision, right + total.false_positives),
@@ -402,7 +416,7 @@ fn multi_label_values(
 fn classes(count: usize) -> String {
     match count {
         1 => "1 class".to_owned(),
-        _ => format!("{count} classes"),
+        _ => format!("{} classes", grouped(count)),
     }
 }
 

@@ -49,11 +49,13 @@ impl fmt::Display for TruthForm {
 }
 
 /// The extent of ground truth: the classes and the images that have one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct TruthSummary {
     /// The form.
     pub form: TruthForm,
+    /// The name of the file, without its directory. `null` if the ground truth is no file.
+    pub file: Option<String>,
     /// The number of different classes of the images, as they are written.
     pub classes: usize,
     /// The number of images that have ground truth.
@@ -69,7 +71,8 @@ impl fmt::Display for TruthSummary {
             _ => "classes",
         };
         let images = crate::text::counted(self.images, "image");
-        write!(f, "{}, {} {classes}, {images}", self.form, self.classes)
+        let count = crate::text::grouped(self.classes);
+        write!(f, "{}, {count} {classes}, {images}", self.form)
     }
 }
 

@@ -16,6 +16,8 @@ const MOST_BYTES: u64 = 256 << 20;
 /// The classes of each image as they are written. It is the same for all runs; [`ClassLookup`] finds a run's classes.
 #[derive(Debug)]
 pub struct GroundTruth {
+    /// The name of the file, if it was one.
+    file: Option<String>,
     source: Source,
 }
 
@@ -68,6 +70,7 @@ impl GroundTruth {
     fn parse(text: &str, columns: Option<&[String; 2]>) -> Result<Self, GroundTruthError> {
         let (entries, form) = truth_text::parse(text, columns)?;
         Ok(Self {
+            file: None,
             source: Source::Entries {
                 entries,
                 used: BTreeMap::new(),
@@ -83,6 +86,7 @@ impl GroundTruth {
             (name, classes.collect())
         };
         Self {
+            file: None,
             source: Source::Entries {
                 entries: images.into_iter().enumerate().map(entry).collect(),
                 used: BTreeMap::new(),
@@ -96,6 +100,7 @@ impl GroundTruth {
     pub fn folders<'a>(images: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let images = images.into_iter().map(PathBuf::as_path);
         Self {
+            file: None,
             source: Source::Folders(Directories::named(images)),
         }
     }
@@ -104,6 +109,7 @@ impl GroundTruth {
     /// `ImageFolder` does.
     pub fn sorted_folders(names: Vec<String>) -> Self {
         Self {
+            file: None,
             source: Source::Folders(Directories::sorted(names)),
         }
     }
@@ -116,6 +122,13 @@ impl GroundTruth {
     pub fn detected_folders(images: &[PathBuf]) -> Result<Self, GroundTruthError> {
         check_numbers(images)?;
         Ok(Self::folders(images))
+    }
+
+    /// Names the file that was read, for reports.
+    #[must_use]
+    pub fn of_file(mut self, name: String) -> Self {
+        self.file = Some(name);
+        self
     }
 
     /// Returns the form, and the extent for `images`.
@@ -136,6 +149,7 @@ impl GroundTruth {
                 Source::Entries { form, .. } => *form,
                 Source::Folders(directories) => directories.form(),
             },
+            file: self.file.clone(),
             classes: classes.len(),
             images: count,
         }

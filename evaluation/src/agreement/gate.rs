@@ -34,6 +34,9 @@ pub struct Gate {
     /// A remark, such as too few images to establish the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
+    /// The distance of the value from its limit, negative beyond it. `None` if it is not the distance of two shares.
+    #[serde(skip)]
+    pub margin: Option<f64>,
 }
 
 impl Gate {
@@ -44,13 +47,14 @@ impl Gate {
     /// The name of the gate on the drop of accuracy against the reference.
     pub const MAX_DROP: &str = "max-drop";
 
-    /// Returns a gate without a remark.
+    /// Returns a gate without a remark and a margin.
     pub fn new(name: &'static str, passed: bool, found: String) -> Self {
         Self {
             name,
             passed,
             found,
             remark: None,
+            margin: None,
         }
     }
 
@@ -60,6 +64,7 @@ impl Gate {
         let passed = least.is_reached(rate.count, rate.of);
         Self {
             remark: passed.then(|| rate.too_few(least)).flatten(),
+            margin: Some(rate.share - least.value()),
             ..Self::new(name, passed, format!("{what} {rate}, at least {least}"))
         }
     }

@@ -14,7 +14,7 @@ use super::tolerance::Tolerance;
 use super::variation::Variation;
 use crate::share::percent;
 use crate::statistics::{Distribution, Rate};
-use crate::text::{counted, number};
+use crate::text::{counted, grouped, number};
 
 /// The number of worst images that are kept with their best classes.
 const WORST: usize = 10;
@@ -317,7 +317,7 @@ impl Pair {
             not_finite == 0,
             match not_finite {
                 0 => format!("the answers for {of} are finite"),
-                _ => format!("{not_finite} of {of} have NaN or infinities"),
+                _ => format!("{} of {of} have NaN or infinities", grouped(not_finite)),
             },
         )];
         if not_finite == images {
@@ -331,9 +331,10 @@ impl Pair {
                     Gate::MAX_DELTA,
                     too_far == 0,
                     format!(
-                        "max |Δp| {}, limit {}; {too_far} of {of} exceed it",
+                        "max |Δp| {}, limit {}; {} of {of} exceed it",
                         number(largest),
-                        tolerance.max_delta
+                        tolerance.max_delta,
+                        grouped(too_far)
                     ),
                 )
             });
@@ -343,9 +344,10 @@ impl Pair {
                 "logits",
                 other_outputs == 0,
                 format!(
-                    "relative error of the outputs {}, limit {}; {other_outputs} of {of} exceed it",
+                    "relative error of the outputs {}, limit {}; {} of {of} exceed it",
                     number(largest_error),
-                    tolerance.max_relative_error
+                    tolerance.max_relative_error,
+                    grouped(other_outputs)
                 ),
             ));
         }
@@ -354,7 +356,7 @@ impl Pair {
             gates.push(Gate::new(
                 "class",
                 others == 0,
-                format!("{others} of {of} have a different class id"),
+                format!("{} of {of} have a different class id", grouped(others)),
             ));
         }
         gates.push(Gate::new(
@@ -367,7 +369,10 @@ impl Pair {
             gates.push(Gate::new(
                 "order",
                 others == 0,
-                format!("{others} of {of} have a different order, except for ties"),
+                format!(
+                    "{} of {of} have a different order, except for ties",
+                    grouped(others)
+                ),
             ));
         }
         if let Some(least) = tolerance.min_top1 {
@@ -380,7 +385,7 @@ impl Pair {
             let _ = write!(
                 gate.found,
                 "; {} if ties count as differences",
-                counts.top1_match
+                grouped(counts.top1_match)
             );
             gates.push(gate);
         }
@@ -390,8 +395,10 @@ impl Pair {
                 "overlap",
                 least.is_reached(shared, of),
                 format!(
-                    "mean overlap {} % ({shared} of {of} classes), at least {least}",
-                    percent(self.overlap())
+                    "mean overlap {} % ({} of {} classes), at least {least}",
+                    percent(self.overlap()),
+                    grouped(shared),
+                    grouped(of)
                 ),
             ));
         }
@@ -403,8 +410,9 @@ impl Pair {
         let (saturated, too_far) = (self.counts.saturated, self.counts.too_far);
         (self.basis == Basis::Probabilities && saturated > 0 && too_far == 0).then(|| {
             format!(
-                "for {saturated} of {} a run has only probabilities of exactly 0 and 1, which hide differences: compare \
+                "for {} of {} a run has only probabilities of exactly 0 and 1, which hide differences: compare \
                  the logits before the softmax or sigmoid",
+                grouped(saturated),
                 counted(self.rows.len(), "image")
             )
         })

@@ -1,7 +1,7 @@
 //! The dependence of a run's answers on the image. Agreement of models with constant answers is not evidence.
 
 use super::difference::{Answer, INFORMATIVE};
-use crate::text::number;
+use crate::text::{grouped, number};
 
 /// The variation of one run's answers over the images.
 #[derive(Debug, Default, Clone)]
@@ -62,7 +62,8 @@ impl Variation {
     pub fn found(&self) -> String {
         let order = format!(
             "classes differ in {} of {} answers",
-            self.with_order, self.answers
+            grouped(self.with_order),
+            grouped(self.answers)
         );
         match self.spread() {
             Some(spread) => format!(

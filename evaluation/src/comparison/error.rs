@@ -45,7 +45,7 @@ pub enum ComparisonError {
     },
     /// The model of a run was not recorded.
     #[error(
-        "its model {model} was not recorded; the first recorded model is {recorded}: SHA-256 {} and {}",
+        "its model {model} was not recorded; the first recorded model is {recorded} (SHA-256 {} and {})",
         digest_text(*.digest),
         digest_text(*.recorded_digest)
     )]
@@ -116,5 +116,8 @@ impl ComparisonError {
 }
 
 fn digest_text(digest: Option<Digest>) -> String {
-    digest.map_or_else(|| "unknown".to_owned(), |digest| digest.to_string())
+    digest.map_or_else(
+        || "unknown".to_owned(),
+        |digest| format!("{:.12}…", digest.to_string()),
+    )
 }

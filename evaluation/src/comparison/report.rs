@@ -13,7 +13,7 @@ use crate::duplicates::Duplicates;
 use crate::failure::Failure;
 use crate::provenance::{Machine, RunEntry};
 use crate::statistics::Distribution;
-use crate::text::{counted, printable};
+use crate::text::{counted, failed_runs, grouped, printable};
 
 /// Two runs, compared over all images.
 #[derive(Debug)]
@@ -205,10 +205,14 @@ impl ComparisonReport {
                 format!("DISAGREE: {differ} ({})", unique.join(", "))
             }
             Verdict::CouldNotCompare => {
-                let failed = self.runs.iter().filter(|run| run.info.is_err()).count();
+                let errors = self.runs.iter().filter_map(|run| {
+                    let error = run.info.as_ref().err()?;
+                    Some((&*run.name, &**error))
+                });
                 let mut parts = Vec::new();
-                if failed > 0 {
-                    parts.push(format!("{failed} of {} runs failed", self.runs.len()));
+                if let Some(first) = errors.clone().next() {
+                    let count = errors.count();
+                    parts.push(failed_runs(count, self.runs.len(), Some(first)));
                 }
                 if let Some(first) = self.failures.first() {
                     let named = first
@@ -216,7 +220,7 @@ impl ComparisonReport {
                         .map_or_else(String::new, |image| format!("{}: ", self.path(image)));
                     parts.push(format!(
                         "{} of {} compared, {}, the first: {named}{}",
-                        self.compared,
+                        grouped(self.compared),
                         counted(self.images.len(), "image"),
                         counted(self.failures.len(), "failure"),
                         first.problem.message
@@ -256,9 +260,7 @@ impl ComparisonReport {
                     others(off)
                 )
             }
-            Majority::None => {
-                "no majority: no more than half of the runs agree with each other".to_owned()
-            }
+            Majority::None => "no more than half of the runs agree with each other".to_owned(),
         })
     }
 

@@ -78,6 +78,7 @@ impl AccuracyDrop {
         let found = format!("{accuracies}, a drop of {self}, at most {limit} {unit}");
         Gate {
             remark,
+            margin: Some(most.value() - self.share),
             ..Gate::new(Gate::MAX_DROP, passed, found)
         }
     }

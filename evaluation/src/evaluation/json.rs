@@ -34,7 +34,7 @@ struct EvaluationJson<'a> {
     /// The machine that evaluated.
     machine: &'a Machine,
     /// The ground truth.
-    ground_truth: TruthSummary,
+    ground_truth: &'a TruthSummary,
     /// The number of images.
     #[serde(rename = "pictures")]
     images: usize,
@@ -356,7 +356,7 @@ fn report(evaluation: &EvaluationReport) -> EvaluationJson<'_> {
         verdict: evaluation.verdict(),
         summary: evaluation.summary(),
         machine: &evaluation.machine,
-        ground_truth: evaluation.ground_truth,
+        ground_truth: &evaluation.ground_truth,
         images: evaluation.images.len(),
         counted: evaluation.counted,
         with_truth: evaluation.with_truth(),

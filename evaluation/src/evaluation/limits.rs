@@ -43,8 +43,7 @@ pub enum DropRule {
     Possible,
 }
 
-/// The least number of images that have ground truth: a share of them (`0.95`, `95%`, `1` for all), or a whole number
-/// from 2.
+/// The least number of images that have ground truth: a share of them (`0.95`, `95%`, `100%`), or a whole number from 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeastTruth {
     /// A share of all images.
@@ -77,9 +76,10 @@ impl FromStr for LeastTruth {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.trim().parse() {
+            Ok(1) => Err("1 may mean one image or all of them; write 100% for all"),
             Ok(images) if images > 1 => Ok(Self::Images(images)),
             _ => text.parse().map(Self::Share).map_err(|_| {
-                "expected a share from 0 to 1, such as 0.95, or 95%, or a number of images from 2"
+                "expected a percentage such as 95%, a share below 1 such as 0.95, or a number of images from 2"
             }),
         }
     }
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_whole_number_from_2_is_a_number_of_images() {
         for (text, shown, reached) in [
-            ("1", "100 %", [false, true]),
+            ("100%", "100 %", [false, true]),
             ("95%", "95 %", [false, true]),
             ("0.5", "50 %", [false, true]),
             ("0", "0 %", [true, true]),
@@ -113,7 +113,7 @@ mod tests {
             let found = [2, 10].map(|count| least.is_reached(count, 10));
             assert_eq!((&*least.to_string(), found), (shown, reached), "{text}");
         }
-        for text in ["", "1.5", "-2", "200%", "2.0", "many"] {
+        for text in ["", "1", "1.0", "1.5", "-2", "200%", "2.0", "many"] {
             assert!(text.parse::<LeastTruth>().is_err(), "{text}");
         }
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::report::RunResults;
 use crate::accuracy::{Metric, MetricError};
 use crate::agreement::Gate;
+use crate::share::AMBIGUOUS;
 use crate::text::{chain, number, printable};
 
 /// A metric and its limit, `f1-macro=0.8`.
@@ -38,6 +39,9 @@ pub enum MetricLimitError {
         "expected NAME=VALUE with a value from -1 to 1 or in percent, such as f1-macro=0.8 or mcc=80%"
     )]
     Form,
+    /// The value is 1 without a unit.
+    #[error("{AMBIGUOUS}")]
+    Ambiguous,
     /// The name is not that of a metric.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -58,6 +62,9 @@ impl FromStr for MetricLimit {
         let value = value / divisor;
         if !(-1.0..=1.0).contains(&value) {
             return Err(MetricLimitError::Form);
+        }
+        if value == 1.0 && divisor == 1.0 {
+            return Err(MetricLimitError::Ambiguous);
         }
         Ok(Self {
             metric: name.trim().parse()?,
@@ -104,12 +111,15 @@ impl MetricLimit {
         let metric = printable(&self.metric.to_string());
         match self.value(results) {
             Ok(value) => {
-                let passed = match self.bound {
-                    Bound::AtLeast => value >= self.value,
-                    Bound::AtMost => value <= self.value,
+                let (passed, margin) = match self.bound {
+                    Bound::AtLeast => (value >= self.value, value - self.value),
+                    Bound::AtMost => (value <= self.value, self.value - value),
                 };
                 let value = self.rounded(value);
-                Gate::new(name, passed, format!("{metric} {value}, {self}"))
+                Gate {
+                    margin: Some(margin),
+                    ..Gate::new(name, passed, format!("{metric} {value}, {self}"))
+                }
             }
             Err(error) => {
                 let reason = chain(&error);
@@ -147,7 +157,7 @@ mod tests {
             ("f1-macro=0.8", "f1-macro", 0.8),
             ("top5=95%", "top5", 0.95),
             (" mcc = -0.25 ", "mcc", -0.25),
-            ("f1:a=b=1", "f1:a=b", 1.0),
+            ("f1:a=b=100%", "f1:a=b", 1.0),
         ] {
             let limit: MetricLimit = text.parse().unwrap();
             assert_eq!(
@@ -165,6 +175,8 @@ mod tests {
             let error = text.parse::<MetricLimit>().unwrap_err();
             assert!(matches!(error, MetricLimitError::Form), "{text}");
         }
+        let error = "mcc=1.0".parse::<MetricLimit>().unwrap_err();
+        assert!(matches!(error, MetricLimitError::Ambiguous));
         let error = "f2=0.5".parse::<MetricLimit>().unwrap_err().to_string();
         assert!(
             error.contains("\"f2\" is not a metric; known are"),

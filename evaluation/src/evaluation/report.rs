@@ -16,7 +16,7 @@ use crate::duplicates::Duplicates;
 use crate::failure::Failure;
 use crate::provenance::{Machine, RunInfo};
 use crate::share::percent;
-use crate::text::{counted, grouped, printable};
+use crate::text::{counted, failed_runs, grouped, printable};
 
 /// A run of an evaluation.
 #[derive(Debug)]
@@ -220,26 +220,32 @@ impl EvaluationReport {
         }
     }
 
-    /// Returns the verdict and its reason on one line. It always names the number of images behind the verdict.
+    /// Returns the verdict and its reason on one line: the findings of the failed gates or, if all gates passed, that of
+    /// the gate whose value is closest to its limit. It always names the number of images behind the verdict.
     pub fn summary(&self) -> String {
-        let failed = self.all_gates().filter(|(_, gate)| !gate.passed);
-        let found = failed.map(|(run, gate)| match run {
+        let found = |(run, gate): (Option<usize>, Gate)| match run {
             Some(run) => format!("{}: {}", printable(&self.runs[run].name), gate.found),
             None => gate.found,
-        });
-        self.line(found.collect())
+        };
+        let failed = self.all_gates().filter(|(_, gate)| !gate.passed);
+        let margin = |gate: &Gate| gate.margin.unwrap_or(f64::INFINITY);
+        let gates = self.all_gates();
+        let closest = gates.min_by(|(_, a), (_, b)| margin(a).total_cmp(&margin(b)));
+        self.line(failed.map(found).collect(), closest.map(found), true)
     }
 
-    /// Returns the verdict and its reason on one line, with the number of failed gates instead of their findings.
+    /// Returns the verdict and its reason on one line, with numbers of gates and runs instead of findings: for reports
+    /// that have a line for each of them.
     pub fn headline(&self) -> String {
         let failed = self.all_gates().filter(|(_, gate)| !gate.passed).count();
         let gates = counted(self.all_gates().count(), "gate");
         let failed = (failed > 0).then(|| format!("{failed} of {gates} failed"));
-        self.line(failed.into_iter().collect())
+        self.line(failed.into_iter().collect(), None, false)
     }
 
-    /// Returns the verdict and its reason on one line. `failed` describes the failed gates.
-    fn line(&self, failed: Vec<String>) -> String {
+    /// Returns the verdict and its reason on one line. `failed` describes the failed gates, `closest` the gate that
+    /// passed with the least margin.
+    fn line(&self, failed: Vec<String>, closest: Option<String>, has_reasons: bool) -> String {
         let (word, mut parts) = match self.verdict() {
             Verdict::Agree if !self.limits.judges_answers() && self.limits.min_truth.is_none() => {
                 let none = "no gate was requested";
@@ -252,22 +258,41 @@ impl EvaluationReport {
                 } else {
                     ""
                 };
-                let mut parts = vec![format!("all gates hold{few}")];
+                let runs = (0..self.runs.len()).filter(|_| has_reasons);
+                let noise = runs.filter_map(|run| self.noise(run));
+                let noise: Vec<String> = noise.collect();
+                // The noise has the number already.
+                let closest = closest.filter(|_| noise.is_empty());
+                let hold = match (self.all_gates().count(), &closest) {
+                    (0, _) => "all gates hold".to_owned(),
+                    (1, None) => "the gate holds".to_owned(),
+                    (1, Some(only)) => only.clone(),
+                    (2, _) => "both gates hold".to_owned(),
+                    (gates, _) => format!("all {gates} gates hold"),
+                };
+                let closest = closest.filter(|only| *only != hold);
+                let mut parts = vec![format!("{hold}{few}")];
+                parts.extend(closest.map(|closest| format!("the closest is {closest}")));
                 parts.extend(self.judged_by());
-                parts.extend((0..self.runs.len()).filter_map(|run| self.noise(run)));
+                parts.extend(noise);
                 ("PASSED", parts)
             }
             Verdict::Disagree => ("FAILED", failed),
             Verdict::CouldNotCompare => {
-                let runs = self.runs.iter().filter(|run| run.results.is_err()).count();
-                let runs_failed = format!("{runs} of {} failed", counted(self.runs.len(), "run"));
+                let errors = self.runs.iter().filter_map(|run| {
+                    let error = run.results.as_ref().err()?;
+                    Some((&*run.name, &**error))
+                });
+                let runs = errors.clone().count();
+                let first = errors.clone().next().filter(|_| has_reasons);
+                let runs_failed = failed_runs(runs, self.runs.len(), first);
                 let answers = self.failures.len();
                 let answers_failed = format!("{} failed", counted(answers, "answer"));
                 let has_failures = runs > 0 || answers > 0;
                 let text = match (runs, answers) {
                     (_, 0) => runs_failed,
                     (0, _) => answers_failed,
-                    _ => format!("{runs_failed}, {answers_failed}"),
+                    _ => format!("{answers_failed}; {runs_failed}"),
                 };
                 let has_other_reason =
                     self.lacks_truth() || (self.counted > 0 && self.lacks_metric());
@@ -299,7 +324,7 @@ impl EvaluationReport {
         if !self.surplus.is_empty() {
             parts.push(format!(
                 "{} of the ground truth without an image",
-                self.surplus.len()
+                grouped(self.surplus.len())
             ));
         }
         format!("{word}{coverage}: {}", parts.join("; "))

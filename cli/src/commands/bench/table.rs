@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::measure::{Bench, Plan, Round, sum};
 use evaluation::Machine;
 use evaluation::statistics::Distribution;
-use evaluation::text::{counted, number, printable};
+use evaluation::text::{counted, grouped, number, printable};
 
 /// The width of the names of the rows.
 const LABEL: usize = 28;
-/// The width of a value: `12345.6 images/s`.
+/// The width of a value: `29,687 images/s`.
 const WIDEST: usize = 16;
 
 /// Images in a second over the rounds.
@@ -181,12 +181,16 @@ impl Report<'_> {
     }
 }
 
-/// Formats a rate: `101.7 images/s`.
+/// Formats a rate: `2.35 images/s`, `101.7 images/s`, `29,687 images/s`.
 fn per_second(rate: f64) -> String {
-    if rate < 10.0 {
-        return format!("{} images/s", number(rate));
-    }
-    format!("{rate:.1} images/s")
+    let rate = if rate < 10.0 {
+        number(rate)
+    } else if rate < 999.95 {
+        format!("{rate:.1}")
+    } else {
+        grouped(rate.round() as usize)
+    };
+    format!("{rate} images/s")
 }
 
 /// Formats a time: `12.5 ms`, `0.031 ms`.
@@ -225,7 +229,7 @@ pub fn table(report: &Report<'_>) -> String {
     let images = if images == given {
         counted(images, "image")
     } else {
-        format!("{images} of {}", counted(given, "image"))
+        format!("{} of {}", grouped(images), counted(given, "image"))
     };
     let _ = writeln!(
         text,
@@ -292,4 +296,21 @@ pub fn table(report: &Report<'_>) -> String {
     row("limit: cores / CPU", &|r| known(r.limit, &per_second));
     row("  share reached", &|r| known(r.efficiency(), &percent));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_rounded_for_people() {
+        for (rate, text) in [
+            (2.345_6, "2.35 images/s"),
+            (101.72, "101.7 images/s"),
+            (999.96, "1,000 images/s"),
+            (29_686.6, "29,687 images/s"),
+        ] {
+            assert_eq!(per_second(rate), text);
+        }
+    }
 }

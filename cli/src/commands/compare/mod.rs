@@ -35,12 +35,12 @@ pub fn run(mut options: CompareOptions, messages: &mut Messages) -> anyhow::Resu
     options.runs.note_defaults(messages);
     let session = Session::open(&options.runs, messages)?;
     let inputs = std::mem::take(&mut options.runs.inputs.list);
-    let outputs = Outputs { recording, record };
+    let recordings = Outputs { recording, record };
     let Compared {
         mut report,
         recorded,
         obstacle,
-    } = compare(&session, &options, inputs, outputs, messages)?;
+    } = compare(&session, &options, inputs, recordings, messages)?;
     if let (Some(bisect), None) = (&options.bisect, obstacle) {
         match bisect::run(&report, &session, &options.runs.runs, bisect, messages) {
             Ok(found) => report.bisect = Some(found),
@@ -56,6 +56,7 @@ pub fn run(mut options: CompareOptions, messages: &mut Messages) -> anyhow::Resu
     // Write the reports even on failure: they state the reason.
     reports::write_comparison(reports, &report, options.runs.stdout)?;
     recorded?;
+    messages.wrote(&outputs(&options));
     match obstacle {
         Some(obstacle) => Err(Hinted::new(obstacle, "fix the errors above").into()),
         None => Ok(report.verdict()),

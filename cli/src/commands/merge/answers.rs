@@ -54,7 +54,8 @@ fn compare(
     messages: &mut Messages,
 ) -> anyhow::Result<Verdict> {
     let options = CompareOptions::try_from(args)?;
-    let reports = reports::open(reports)?;
+    let files = reports;
+    let reports = reports::open(files)?;
     let description = parts.description(messages)?;
     let reference = options.runs.reference.as_deref();
     let runs = ComparedRuns::new(description.runs.clone(), reference)?;
@@ -95,6 +96,7 @@ fn compare(
         messages.warning(&warning);
     }
     reports::write_comparison(reports, &report, options.runs.stdout)?;
+    messages.wrote(&reports::outputs(files, None));
     Ok(report.verdict())
 }
 
@@ -106,7 +108,8 @@ fn evaluate(
     messages: &mut Messages,
 ) -> anyhow::Result<Verdict> {
     let options = evaluation_options(parts, args, recorded)?;
-    let (rows, others) = reports::split_rows(reports);
+    let files = reports;
+    let (rows, others) = reports::split_rows(files);
     let rows = reports::open_rows(&rows, options.runs.stdout.format)?;
     let reports = reports::open(&others)?;
     let description = parts.description(messages)?;
@@ -114,7 +117,9 @@ fn evaluate(
     let mut report = judge(parts, &description, accumulator, rows, messages)?;
     report.machine = description.machine;
     evaluate::warn(&report, messages);
-    evaluate::finish(reports, &report, options.runs.stdout)
+    let verdict = evaluate::finish(reports, &report, options.runs.stdout)?;
+    messages.wrote(&reports::outputs(files, None));
+    Ok(verdict)
 }
 
 /// Returns the options of the shards, with the ground truth that they had.

@@ -8,18 +8,16 @@ use evaluation::text::{counted, grouped, number, printable};
 use evaluation::{ComparedPair, ComparisonReport, RunInfo};
 use image_classification::Ranked;
 
+use super::super::gates::{GateRow, gate_rows};
+use super::super::named::Comparison;
 use super::super::wording::{ComparisonText as _, FAILURES, FailureRow, class, shortened};
 use super::bisect::{BisectSection, worst_node};
 use super::cards::{Card, List, Mark, reasons};
 use super::charts::{AXIS, Decades, Group, Marker, NamedPoint, Scatter, share};
-use super::frame::{Frame, GateRow, Scorecard, WorstLine};
+use super::frame::{Frame, Scorecard, WorstLine};
 use super::heat_map::{AGREEMENT, Confusions};
 use super::limits::{CLASSES, ROWS, part, short_path};
-use super::named::Named;
 use super::thumbnails::{Thumbnail, Thumbnails};
-
-/// A comparison whose runs have short names.
-type Comparison<'a> = Named<'a, ComparisonReport>;
 
 /// The number of classes and images that a page shows of runs that do not differ.
 const EXAMPLES: usize = 3;
@@ -41,7 +39,7 @@ pub fn page(report: &ComparisonReport) -> anyhow::Result<ComparePage> {
     let mut frame = Frame::new(
         "compare",
         comparison.verdict(),
-        comparison.summary(),
+        comparison.shortened(comparison.summary()),
         gates(comparison),
     );
     frame.facts = vec![
@@ -55,7 +53,9 @@ pub fn page(report: &ComparisonReport) -> anyhow::Result<ComparePage> {
     ];
     let mut page = ComparePage {
         frame,
-        majority: comparison.majority_line(),
+        majority: comparison
+            .majority_line()
+            .map(|line| comparison.shortened(line)),
         duplicates: comparison.duplicates.line(&comparison.images),
         scores: scorecards(comparison),
         runs: runs(comparison),
@@ -79,7 +79,6 @@ pub fn page(report: &ComparisonReport) -> anyhow::Result<ComparePage> {
         thumbnails: thumbnails.sentence(comparison.images.len()),
         machine: comparison.machine.description(),
     };
-    page.frame.reason = comparison.shortened(page.frame.reason);
     page.frame.worst = comparison.bisect.as_ref().and_then(worst_node);
     page.add_contents();
     Ok(page)
@@ -87,20 +86,15 @@ pub fn page(report: &ComparisonReport) -> anyhow::Result<ComparePage> {
 
 fn gates(comparison: &Comparison) -> Vec<GateRow> {
     let several = comparison.against_reference().count() > 1;
-    let rows = comparison.against_reference().flat_map(|pair| {
+    gate_rows(comparison.against_reference().flat_map(|pair| {
+        let name = if several {
+            comparison.name(pair.run)
+        } else {
+            String::new()
+        };
         let gates = pair.gates.iter();
-        gates.map(move |gate| GateRow {
-            run: if several {
-                comparison.name(pair.run)
-            } else {
-                String::new()
-            },
-            // The verdict's line has names of gates alone.
-            in_line: String::new(),
-            gate: gate.clone(),
-        })
-    });
-    rows.collect()
+        gates.map(move |gate| (name.clone(), gate.clone()))
+    }))
 }
 
 /// Returns the comparisons with the reference, those that agree last.
@@ -451,7 +445,8 @@ impl Classes {
         let row = |(class_id, (same, of, delta))| {
             let others: Vec<_> = pairs.iter().filter(|(one, ..)| *one == class_id).collect();
             let shown = others.iter().take(2);
-            let shown = shown.map(|(_, other, count)| format!("{count} × {}", name(*other)));
+            let shown =
+                shown.map(|(_, other, count)| format!("{} × {}", grouped(*count), name(*other)));
             let rest = others.iter().skip(2).map(|(.., count)| count).sum();
             ClassRow {
                 class_id,

@@ -5,20 +5,21 @@ use std::fmt::Write as _;
 
 use askama::Template;
 use evaluation::accuracy::{Counts, Criterion, Decisions, MultiLabel, SingleLabel};
-use evaluation::agreement::Gate;
 use evaluation::text::{counted, grouped, number, printable};
-use evaluation::{Changes, EvaluatedRun, EvaluationReport, Mistake, RunInfo, RunResults, percent};
+use evaluation::{
+    ChangedClass, Changes, EvaluatedRun, EvaluationReport, Mistake, RunInfo, RunResults, percent,
+};
 
+use super::super::gates::{GateRow, gate_rows};
+use super::super::named::Evaluation;
 use super::super::table::metric_rows;
 use super::super::wording::{EvaluationText as _, FAILURES, FailureRow, shortened};
 use super::cards::{Card, List, by_truth};
 use super::charts::{AXIS, Decades, Group, Marker, Scatter, reliability, share};
-use super::frame::{Frame, GateRow, Scorecard, WorstLine, chip, minus};
+use super::frame::{Frame, Scorecard, WorstLine, chip, minus, unbroken};
 use super::heat_map::{Confusions, TRUTH};
 use super::limits::{CARDS, CLASSES, ROWS, part, short_path};
-use super::new_errors::{
-    ErrorSection, Evaluation, LossSection, changes, error_section, loss_section,
-};
+use super::new_errors::{ErrorSection, LossSection, changes, error_section, loss_section};
 use super::thumbnails::{Thumbnail, Thumbnails};
 
 /// Describes an evaluation.
@@ -59,7 +60,8 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
         frame: Frame::new(
             "evaluate",
             evaluation.verdict(),
-            evaluation.summary(),
+            // The gates are below it.
+            minus(&evaluation.shortened(evaluation.headline())),
             gates(evaluation),
         ),
         scores: scorecards(evaluation),
@@ -73,11 +75,13 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
             .collect(),
         classes: evaluation
             .evaluated()
+            .filter(|(.., found)| found.accuracy.images > 0)
             .map(|(run, _, found)| class_section(evaluation, run, found))
             .collect(),
         charts,
         titles: evaluation
             .evaluated()
+            .filter(|_| evaluation.has_counts())
             .map(|(run, ..)| evaluation.title(run))
             .collect(),
         values: values(evaluation),
@@ -89,14 +93,23 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
             .collect(),
         thumbnails: thumbnails.sentence(evaluation.images.len()),
         machine: evaluation.machine.description(),
+        ground_truth: ground_truth(evaluation),
         errors,
         wrong,
     };
     page.frame.facts = facts(evaluation, runs);
     page.frame.hint = evaluation.hint();
-    page.frame.reason = evaluation.shortened(page.frame.reason);
     page.add_contents();
     page
+}
+
+/// Describes the ground truth: `truth.csv, a CSV file, 12 classes, 200 images`.
+fn ground_truth(evaluation: &Evaluation) -> String {
+    let summary = &evaluation.ground_truth;
+    match &summary.file {
+        Some(file) => format!("{}, {summary}", printable(file)),
+        None => summary.to_string(),
+    }
 }
 
 /// Returns the names of all metrics, each with its value for every run.
@@ -113,13 +126,8 @@ fn facts(evaluation: &Evaluation, runs: usize) -> Vec<String> {
         counted(evaluation.images.len(), "image"),
         counted(runs, "run"),
     ];
-    for (count, what) in [
-        (evaluation.missing.len(), "without ground truth"),
-        (evaluation.surplus.len(), "in the ground truth alone"),
-    ] {
-        if count > 0 {
-            facts.push(format!("{} {what}", grouped(count)));
-        }
+    if let Some(file) = &evaluation.ground_truth.file {
+        facts.push(format!("ground truth {}", printable(file)));
     }
     if !evaluation.failures.is_empty() {
         facts.push(counted(evaluation.failures.len(), "failed answer"));
@@ -129,27 +137,13 @@ fn facts(evaluation: &Evaluation, runs: usize) -> Vec<String> {
 
 fn gates(evaluation: &Evaluation) -> Vec<GateRow> {
     let several = evaluation.runs.len() > 1;
-    let name = |run: usize| evaluation.name(run);
-    let of_images = evaluation.truth_gate().map(|gate| GateRow {
-        run: String::new(),
-        in_line: gate.found.clone(),
-        gate,
-    });
-    let of_runs = (0..evaluation.runs.len()).flat_map(|run| {
-        let gates = evaluation.gates(run).into_iter();
-        gates.map(move |gate| GateRow {
-            run: if several { name(run) } else { String::new() },
-            in_line: in_line(evaluation, run, &gate),
+    gate_rows(evaluation.all_gates().map(|(run, gate)| {
+        let run = run.filter(|_| several);
+        (
+            run.map_or_else(String::new, |run| evaluation.name(run)),
             gate,
-        })
-    });
-    of_images.into_iter().chain(of_runs).collect()
-}
-
-/// Returns a gate as the summary has it if it failed.
-fn in_line(evaluation: &Evaluation, run: usize, gate: &Gate) -> String {
-    let name = printable(&evaluation.runs[run].name);
-    format!("{name}: {}", gate.found)
+        )
+    }))
 }
 
 fn scorecards(evaluation: &Evaluation) -> Vec<Scorecard> {
@@ -175,6 +169,11 @@ fn scorecard(evaluation: &Evaluation, run: usize, found: &RunResults) -> Scoreca
         worst: None,
     };
     let accuracy = &found.accuracy;
+    if accuracy.images == 0 {
+        "no result".clone_into(&mut card.big);
+        "no image was counted".clone_into(&mut card.meaning);
+        return card;
+    }
     let (rate, what) = match &accuracy.counts {
         Counts::SingleLabel(_) => (accuracy.top(1), "top-1"),
         Counts::MultiLabel(counts) => (counts.exact_match(), "exact match"),
@@ -191,7 +190,8 @@ fn scorecard(evaluation: &Evaluation, run: usize, found: &RunResults) -> Scoreca
             Criterion::Top1 => "drop of top-1",
             Criterion::ExactMatch => "drop of exact match",
         };
-        card.values.push((name, minus(&drop.to_string())));
+        let drop = minus(&drop.to_string());
+        card.values.push((name, unbroken(&drop)));
         card.values.push(("new errors", grouped(lost)));
         card.values.push(("corrected", grouped(gained)));
         let text = worst_class(evaluation, run, changes);
@@ -254,10 +254,20 @@ fn worst_class(evaluation: &Evaluation, run: usize, changes: &Changes) -> Option
             1 => write!(text, "; its new error: {verb}{mistake}"),
             lost => write!(
                 text,
-                "; of its {} new errors, {count} {verb}{mistake}",
-                grouped(lost)
+                "; of its {} new errors, {} {verb}{mistake}",
+                grouped(lost),
+                grouped(*count)
             ),
         };
+    }
+    let loss = |class: &ChangedClass| (class.lost, class.gained);
+    let others = classes.iter().filter(|other| loss(other) == loss(class));
+    match others.count() - 1 {
+        0 => {}
+        1 => text += "; another class lost as many",
+        others => {
+            let _ = write!(text, "; {} other classes lost as many", grouped(others));
+        }
     }
     Some(text)
 }
@@ -464,6 +474,7 @@ pub struct EvaluatePage {
     runs: Vec<RunRow>,
     thumbnails: String,
     machine: String,
+    ground_truth: String,
 }
 
 impl EvaluatePage {

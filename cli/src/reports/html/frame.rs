@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use data_encoding::BASE64;
 use evaluation::Digest;
 use evaluation::agreement::{Gate, Verdict};
-use evaluation::text::{counted, grouped, printable};
+use evaluation::text::{grouped, printable};
+
+use super::super::gates::GateRow;
 
 /// The script of the page, which filters and sorts. Without it, the page shows the same content.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
@@ -28,13 +30,10 @@ pub struct Frame {
     pub verdict: &'static str,
     /// The verdict and its reason on one line.
     pub line: String,
-    /// The reason on the page.
-    pub reason: String,
     /// A command that finds out more.
     pub hint: Option<String>,
     /// The node that adds the most error or differs first.
     pub worst: Option<WorstLine>,
-    /// Failed gates first.
     pub gates: Vec<GateRow>,
     /// The number of images, for example.
     pub facts: Vec<String>,
@@ -56,17 +55,15 @@ impl Frame {
                 Verdict::CouldNotCompare => "unknown",
             },
             line,
-            reason: String::new(),
             hint: None,
             worst: None,
-            gates: sorted(gates),
+            gates,
             facts: Vec::new(),
             contents: Vec::new(),
         };
-        frame.reason = frame.reason();
         for row in &mut frame.gates {
             row.gate.found = minus(&row.gate.found);
-            row.gate.remark = row.gate.remark.as_deref().map(minus);
+            row.remark = row.remark.as_deref().map(minus);
         }
         frame
     }
@@ -83,30 +80,10 @@ impl Frame {
         self.verdict == UNPROVEN
     }
 
-    /// Returns the line without the verdict. Of failed gates it has the first one alone: all have their own rows.
-    fn reason(&self) -> String {
+    /// Returns the line without the verdict.
+    pub fn reason(&self) -> &str {
         let rest = &self.line[self.word().len()..];
-        let rest = rest.strip_prefix(": ").unwrap_or(rest).trim_start();
-        let in_line = |row: &&GateRow| !row.gate.passed && rest.contains(&*row.in_line);
-        let rows: Vec<&GateRow> = self.gates.iter().filter(in_line).collect();
-        let Some((first, others)) = rows.split_first() else {
-            return rest.to_owned();
-        };
-        if first.in_line.is_empty() {
-            return rest.to_owned();
-        }
-        let rest = others.iter().fold(rest.to_owned(), |rest, row| {
-            rest.replacen(&format!("{}; ", row.in_line), "", 1)
-        });
-        let mut decisive = match &*first.run {
-            "" => first.gate.found.clone(),
-            run => format!("{run}: {}", first.gate.found),
-        };
-        if !others.is_empty() {
-            let gates = counted(self.gates.len(), "gate");
-            decisive = format!("{} of {gates} failed; {decisive}", rows.len());
-        }
-        rest.replacen(&first.in_line, &minus(&decisive), 1)
+        rest.strip_prefix(": ").unwrap_or(rest).trim_start()
     }
 
     /// Returns the number of gates that are not folded: the failed ones or, if there are none, those with a remark. If
@@ -168,26 +145,6 @@ impl Frame {
         let entry = (anchor.to_owned(), heading.to_owned(), count);
         self.contents.push(entry);
     }
-}
-
-/// A gate with its run.
-pub struct GateRow {
-    /// The name of the run; empty for a gate of the whole report, and if there is one run.
-    pub run: String,
-    /// The gate as the verdict's line has it if it failed; empty if the line does not have it.
-    pub in_line: String,
-    pub gate: Gate,
-}
-
-/// Orders gates: failed ones first, then those with a remark.
-fn sorted(mut gates: Vec<GateRow>) -> Vec<GateRow> {
-    gates.sort_by_key(|row| {
-        (
-            row.gate.passed,
-            row.gate.passed && row.gate.remark.is_none(),
-        )
-    });
-    gates
 }
 
 /// The most important numbers of a run.
@@ -285,6 +242,14 @@ pub fn minus(text: &str) -> String {
     written
 }
 
+/// Lets a line end before the parenthesis of a value, and not within it.
+pub fn unbroken(value: &str) -> String {
+    match value.split_once(" (") {
+        Some((value, rest)) => format!("{value} ({}", rest.replace(' ', "\u{a0}")),
+        None => value.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +266,13 @@ mod tests {
         ] {
             assert_eq!(signed(difference), text);
         }
+    }
+
+    #[test]
+    fn a_line_may_end_before_an_interval() {
+        let value = unbroken("4.2 points (95 %: 1 to 2)");
+        assert_eq!(value, "4.2 points (95\u{a0}%:\u{a0}1\u{a0}to\u{a0}2)");
+        assert_eq!(unbroken("a b"), "a b");
     }
 
     #[test]

@@ -8,7 +8,6 @@ mod evaluate;
 mod frame;
 mod heat_map;
 mod limits;
-mod named;
 mod new_errors;
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,18 @@
 //! The new errors of a run, and the classes that lost or gained images.
 
 use evaluation::accuracy::Criterion;
-use evaluation::text::counted;
-use evaluation::{ChangedAnswer, ChangedClass, Changes, EvaluationReport};
+use evaluation::text::{counted, grouped};
+use evaluation::{ChangedAnswer, ChangedClass, Changes};
 
+use super::super::named::Evaluation;
 use super::super::wording::{EvaluationText as _, shortened};
 use super::cards::{Card, List, by_truth, reasons};
 use super::frame::{minus, signed};
 use super::limits::{CARDS, CLASSES, ROWS, chosen, part, short_path};
-use super::named::Named;
 use super::thumbnails::Thumbnails;
 
 /// The most characters of the answer next to the right class of a card: its lists have longer names.
 const BECAME: usize = 80;
-
-/// An evaluation whose runs have short names.
-pub type Evaluation<'a> = Named<'a, EvaluationReport>;
 
 /// Returns the changes of a run. `None` for the reference, and without one.
 pub fn changes<'a>(evaluation: &Evaluation<'a>, run: usize) -> Option<&'a Changes> {
@@ -152,10 +149,10 @@ pub fn loss_section(evaluation: &Evaluation, run: usize) -> Option<LossSection> 
         let before = class.reference_right();
         let width = |right: usize| (right * 100).checked_div(class.images).unwrap_or(0);
         let mistaken = changes.mistakes(class.class_id);
-        let shown = mistaken
-            .iter()
-            .take(2)
-            .map(|(mistake, count)| format!("{count} × {}", evaluation.mistake(run, *mistake)));
+        let shown = mistaken.iter().take(2).map(|(mistake, count)| {
+            let count = grouped(*count);
+            format!("{count} × {}", evaluation.mistake(run, *mistake))
+        });
         let shown: Vec<String> = shown.collect();
         LossRow {
             net: signed_count(class.gained as i64 - class.lost as i64),
@@ -182,7 +179,8 @@ fn signed_count(count: i64) -> String {
     if count == 0 {
         return "0".to_owned();
     }
-    format!("{count:+}").replace('-', "−")
+    let sign = if count < 0 { '−' } else { '+' };
+    format!("{sign}{}", grouped(count.unsigned_abs() as usize))
 }
 
 /// The images on which only one of two runs is right.
@@ -206,6 +204,8 @@ pub struct Words {
     pub value: &'static str,
     /// The definition of a new error, and the order.
     pub errors: &'static str,
+    /// The sentence on a run without new errors.
+    pub none: &'static str,
     /// The definition of the marks of classes.
     pub marks: &'static str,
     /// The heading of the reasons of a class.
@@ -220,6 +220,7 @@ impl Words {
                 value: "p of the right class",
                 errors: "The best class of the reference is right, that of this run is wrong; the largest loss of the right \
                     class's probability first.",
+                none: "The best class of this run is right on every image on which that of the reference is.",
                 marks: "green with ✓ the right class, red with ✕ a wrong best class, grey the others.",
                 mistakes: "new errors are classified as",
             },
@@ -229,6 +230,7 @@ impl Words {
                 errors: "The reference gives exactly the right classes (exact match), this run does not; the largest loss of \
                     margin first. The margin is the smallest distance of a score from the threshold: it is negative if a \
                     class is on the wrong side.",
+                none: "This run gives exactly the right classes (exact match) on every image on which the reference does.",
                 marks: "green with ✓ the right classes, red with ✕ a best class that is not right, grey the others.",
                 mistakes: "mistakes in the new errors",
             },

@@ -1,9 +1,16 @@
-//! Short names of runs: charts and tables leave out the directory that all models share.
+//! Short names of runs: reports for people leave out directories.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use evaluation::text::printable;
 use evaluation::{ComparisonReport, EvaluationReport};
+
+/// An evaluation whose runs have short names.
+pub type Evaluation<'a> = Named<'a, EvaluationReport>;
+
+/// A comparison whose runs have short names.
+pub type Comparison<'a> = Named<'a, ComparisonReport>;
 
 /// A report whose runs have short names. Where full ones are shown, `report` has them.
 pub struct Named<'a, R> {
@@ -65,9 +72,21 @@ impl<'a> Named<'a, ComparisonReport> {
     }
 }
 
-/// Returns names such as `onnx=/a/b/c.onnx` without the directory that all of them share.
+/// Returns names such as `onnx=/a/b/c.onnx` without directories or, if two would be equal, without the directory that all
+/// of them share.
 fn short_names(names: &[&str]) -> Vec<String> {
     let parts: Vec<[&str; 3]> = names.iter().map(|name| parts(name)).collect();
+    let files = parts
+        .iter()
+        .map(|[start, _, file]| format!("{start}{file}"));
+    let files: Vec<String> = files.collect();
+    let [full, short] = [
+        names.iter().copied().collect::<BTreeSet<&str>>(),
+        files.iter().map(|name| &**name).collect(),
+    ];
+    if full.len() == short.len() {
+        return files;
+    }
     let directories = parts.iter().map(|[_, directory, _]| *directory);
     // A run that names no model has no say.
     let directories = directories.zip(names).filter_map(|(directory, name)| {
@@ -108,14 +127,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shared_directory_is_left_out() {
+    fn directories_are_left_out_unless_they_tell_runs_apart() {
         for (names, short) in [
             (
                 &["onnx", "rten=/a/b/c/float.onnx", "rten=/a/b/c/int8.onnx"][..],
                 &["onnx", "rten=float.onnx", "rten=int8.onnx"][..],
             ),
             (
-                &["onnx=/a/b/c/float.onnx", "rten=/a/b/c/int8.onnx"][..],
+                &["onnx=/a/float.onnx", "rten=/b/c/int8.onnx"][..],
                 &["onnx=float.onnx", "rten=int8.onnx"][..],
             ),
             (
