@@ -182,7 +182,7 @@ fn session_builder(
     Ok(builder.with_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion")?)
 }
 
-/// Returns whether the model may have a MaxPool: in its graph, in the body of an operator or in a function.
+/// Returns whether the model may have a `MaxPool`: in its graph, in the body of an operator or in a function.
 fn may_have_max_pool(model: &Model) -> bool {
     let may_be_one = |node: &Node| node.operator() == "MaxPool" || node.bodies().next().is_some();
     !model.functions.is_empty() || model.nodes().iter().any(may_be_one)

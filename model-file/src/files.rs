@@ -134,7 +134,7 @@ fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
     }
     if metadata.is_dir() {
         let hint = match &models_in(model)[..] {
-            [only] => format!("give the model in it, {only:?}"),
+            [only] => format!("give the model in it, \"{}\"", only.display()),
             _ => "name the .xml or .onnx file in it; only a TensorFlow SavedModel is a directory, with a \
                   `saved_model.pb`"
                 .to_owned(),
@@ -427,7 +427,7 @@ mod tests {
         );
         fs::write(at("m.xml"), b"<net/>").unwrap();
         let error = check(directory.path()).unwrap_err();
-        let only = format!("give the model in it, {:?}", at("m.xml"));
+        let only = format!("give the model in it, \"{}\"", at("m.xml").display());
         assert_eq!(error.hint(), Some(&only[..]));
         let error = check(at("m.xml")).unwrap_err();
         assert!(error.to_string().contains("m.bin"), "{error}");
