@@ -8,6 +8,7 @@ use backend_api::{
     BackendInfo, Dim, Error, ErrorKind, ModelSource, Precision, SlotPool, choose_outputs,
     only_input,
 };
+use model_file::onnx::{Model, Node};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::Session;
@@ -84,16 +85,17 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         )
         .with_hint("use `precision = f32`, or a model in that precision"));
     }
-    let types = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?
-        .model
-        .computed_types();
+    let (types, may_have_max_pool) = {
+        let model = model_file::check_onnx(&options.model, ENGINE, Some(OTHER_ENGINE))?.model;
+        (model.computed_types(), may_have_max_pool(&model))
+    };
     let (library, environment) = probe::load(config.library.as_deref(), &config.library_dirs)?;
     let known = Known::find(&options.device)?;
     let provider = &known.provider;
 
     let sessions = (0..requests)
         .map(|_| {
-            let mut builder = session_builder(&environment, config, threads).map_err(|source| {
+            let mut builder = session_builder(&environment, config, threads, may_have_max_pool).map_err(|source| {
                 engine_error(
                     ErrorKind::InvalidConfig,
                     format!("ONNX Runtime cannot open {requests} sessions of {threads} threads"),
@@ -165,15 +167,28 @@ fn session_builder(
     environment: &Environment,
     config: &OnnxConfig,
     threads: usize,
+    may_have_max_pool: bool,
 ) -> Result<SessionBuilder, ort::Error> {
-    Ok(Session::builder(environment)?
+    let builder = Session::builder(environment)?
         // The log goes to stderr with the model's names as they are, and its errors are those that the calls return.
         .with_log_level(LogLevel::Fatal)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(config.spinning)?
-        .with_no_environment_execution_providers()?)
+        .with_no_environment_execution_providers()?;
+    if !may_have_max_pool {
+        return Ok(builder);
+    }
+    // ONNX Runtime (1.22.0 and 1.31.1) makes zeros around a MaxPool its padding, which it ignores: negative maxima are
+    // wrong. BiT and ResNetV2 have such zeros.
+    Ok(builder.with_config_entry("optimization.disable_specified_optimizers", "Pad_Fusion")?)
+}
+
+/// Returns whether the model may have a `MaxPool`: in its graph, in the body of an operator or in a function.
+fn may_have_max_pool(model: &Model) -> bool {
+    let may_be_one = |node: &Node| node.operator() == "MaxPool" || node.bodies().next().is_some();
+    !model.functions.is_empty() || model.nodes().iter().any(may_be_one)
 }
 
 /// Returns options with the requested provider alone. By default, ONNX Runtime runs unsupported nodes on the CPU.

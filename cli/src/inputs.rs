@@ -166,9 +166,24 @@ impl Inputs {
         }
     }
 
-    /// A file or directory, or a pattern where there is none of that name: shells that do not expand
-    /// patterns, and quoted ones, leave it to the program.
+    /// A file or directory, or a range of numbers or a pattern where there is none of that name: shells that do not
+    /// expand them, and quoted ones, leave it to the program.
     fn add_argument(&mut self, path: &Path, recursive: bool) {
+        if fs::symlink_metadata(path).is_ok() {
+            return self.add_path(path, recursive);
+        }
+        match pattern::numbered(path) {
+            Ok(None) => self.add_pattern(path, recursive),
+            Ok(Some(paths)) => {
+                for path in paths {
+                    self.add_pattern(&path, recursive);
+                }
+            }
+            Err(error) => self.add_problem(path, error),
+        }
+    }
+
+    fn add_pattern(&mut self, path: &Path, recursive: bool) {
         if !pattern::is_pattern(path) || fs::symlink_metadata(path).is_ok() {
             return self.add_path(path, recursive);
         }
@@ -420,6 +435,26 @@ mod tests {
         fs::write(path.join("odd[1].jpg"), b"").unwrap();
         let exact = Inputs::find(&[path.join("odd[1].jpg")], &[], false).unwrap();
         assert!(exact.list[0].problem.is_none());
+    }
+
+    #[test]
+    fn missing_numbers_of_a_range_are_inputs_that_fail() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        fs::create_dir(path.join("d1")).unwrap();
+        for name in ["08.jpg", "10.jpg", "d1/x.jpg", "e{0..1}.jpg"] {
+            fs::write(path.join(name), b"").unwrap();
+        }
+        let find = |text: &str| {
+            let found = Inputs::find(&[path.join(text), path.join("08.jpg")], &[], false).unwrap();
+            names(&found, path)
+        };
+        assert_eq!(
+            find("{08..10}.jpg"),
+            ["08.jpg", "09.jpg", "10.jpg", "08.jpg"]
+        );
+        assert_eq!(find("d{1..1}/*.jpg"), ["d1/x.jpg", "08.jpg"]);
+        assert_eq!(find("e{0..1}.jpg"), ["e{0..1}.jpg", "08.jpg"]);
     }
 
     #[test]

@@ -8,6 +8,11 @@ use std::{fs, iter};
 use globset::{GlobBuilder, GlobMatcher};
 use walkdir::WalkDir;
 
+use crate::errors::Hinted;
+
+/// Most paths that ranges of numbers may name.
+const MOST_NUMBERED: usize = 1_000_000;
+
 /// Any number of directories, hidden ones and links excepted.
 const ANY_DEPTH: &str = "**";
 
@@ -47,6 +52,82 @@ fn alternatives(bytes: &[u8]) -> Option<usize> {
     let inside = bytes.strip_prefix(b"{")?;
     let length = inside.iter().position(|byte| b"{}".contains(byte))?;
     (inside[length] == b'}' && inside[..length].contains(&b',')).then_some(length + 2)
+}
+
+/// A range of numbers such as `{0000..0012}`, in its text.
+struct Range<'a> {
+    before: &'a str,
+    first: usize,
+    last: usize,
+    /// Digits of each number at least. As in shells, a leading zero of one end pads all.
+    width: usize,
+    after: &'a str,
+}
+
+impl<'a> Range<'a> {
+    /// Returns the first range of a text.
+    fn find(text: &'a str) -> Option<Self> {
+        text.match_indices('{').find_map(|(place, _)| {
+            let (inside, after) = text[place + 1..].split_once('}')?;
+            let (first, last) = inside.split_once("..")?;
+            let number = |digits: &str| {
+                let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+                is_number.then(|| digits.parse().ok()).flatten()
+            };
+            let is_padded = |digits: &str| digits.len() > 1 && digits.starts_with('0');
+            let width = if is_padded(first) || is_padded(last) {
+                first.len().max(last.len())
+            } else {
+                0
+            };
+            Some(Self {
+                before: &text[..place],
+                first: number(first)?,
+                last: number(last)?,
+                width,
+                after,
+            })
+        })
+    }
+
+    /// Returns the numbers, upwards or downwards.
+    fn numbers(&self) -> impl Iterator<Item = usize> {
+        let (first, is_down) = (self.first, self.first > self.last);
+        let steps = 0..=first.abs_diff(self.last);
+        steps.map(move |step| if is_down { first - step } else { first + step })
+    }
+}
+
+/// Returns the paths that a path with ranges of numbers such as `part-{0000..0012}.tar` names; `None` if it has no range.
+/// As in shells, a path need not exist, so that a missing part is a failure.
+pub fn numbered(path: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
+    let Some(text) = path.to_str().filter(|text| Range::find(text).is_some()) else {
+        return Ok(None);
+    };
+    let mut names = vec![text.to_owned()];
+    // All names have their next range in the same place.
+    while let Some(range) = Range::find(&names[0]) {
+        let count = range.first.abs_diff(range.last).saturating_add(1);
+        if names.len().saturating_mul(count) > MOST_NUMBERED {
+            return Err(Hinted::new(
+                format!("the ranges name more than {MOST_NUMBERED} paths"),
+                "correct the range, or divide it",
+            )
+            .into());
+        }
+        names = names
+            .iter()
+            .filter_map(|name| Range::find(name))
+            .flat_map(|range| {
+                let (before, after, width) = (range.before, range.after, range.width);
+                let numbers: Vec<_> = range.numbers().collect();
+                numbers
+                    .into_iter()
+                    .map(move |number| format!("{before}{number:0width$}{after}"))
+            })
+            .collect();
+    }
+    Ok(Some(names.into_iter().map(PathBuf::from).collect()))
 }
 
 /// Finds the paths that match `*`, `?`, `[a-z]`, `[!a-z]`, `{jpg,png}` and `**`, sorted by name, directory by
@@ -266,6 +347,56 @@ mod tests {
         assert_eq!(found(root, "*/nothing"), [""; 0]);
         assert_eq!(found(root, "nothing/*"), [""; 0]);
         assert!(expand(&root.join("[a")).is_err());
+    }
+
+    #[test]
+    fn ranges_of_numbers_are_those_of_shells() {
+        let numbered = |text: &str| {
+            let paths = numbered(Path::new(text)).unwrap()?;
+            let names = paths.iter().map(|path| path.to_str().unwrap());
+            Some(names.collect::<Vec<_>>().join(" "))
+        };
+        // Of bash 5.2: `echo a{08..11}.tar`, and so on.
+        for (text, expected) in [
+            ("a{08..11}.tar", "a08.tar a09.tar a10.tar a11.tar"),
+            ("a{8..11}", "a8 a9 a10 a11"),
+            ("a{3..1}", "a3 a2 a1"),
+            (
+                "a{0..010}/x",
+                "a000/x a001/x a002/x a003/x a004/x a005/x a006/x a007/x a008/x a009/x a010/x",
+            ),
+            ("{0..1}{a}-{1..2}*", "0{a}-1* 0{a}-2* 1{a}-1* 1{a}-2*"),
+            ("{7..7}", "7"),
+        ] {
+            assert_eq!(numbered(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "a{1}",
+            "a{1..}",
+            "a{..2}",
+            "a{1..b}",
+            "a{+1..2}",
+            "a{1..2",
+            "a{1,2}",
+            "{1..2..3}",
+        ] {
+            assert_eq!(numbered(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_too_many_numbers_are_rejected() {
+        for text in ["{0..1000000}", "{1..1001}{1..1000}", "{0..4294967295}"] {
+            let error = numbered(Path::new(text)).unwrap_err().to_string();
+            assert_eq!(error, "the ranges name more than 1000000 paths", "{text}");
+        }
+        assert_eq!(
+            numbered(Path::new("{1..1000}{1..1000}"))
+                .unwrap()
+                .unwrap()
+                .len(),
+            1_000_000
+        );
     }
 
     #[cfg(unix)]

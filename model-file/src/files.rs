@@ -133,13 +133,26 @@ fn regular_or_saved_model(model: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if metadata.is_dir() {
-        let error = missing(model, "the model is a directory, not a file");
-        return Err(error.with_hint(
-            "name the .xml or .onnx file in it; only a TensorFlow SavedModel is a directory, with a `saved_model.pb`",
-        ));
+        let hint = match &models_in(model)[..] {
+            [only] => format!("give the model in it, \"{}\"", only.display()),
+            _ => "name the .xml or .onnx file in it; only a TensorFlow SavedModel is a directory, with a \
+                  `saved_model.pb`"
+                .to_owned(),
+        };
+        return Err(missing(model, "the model is a directory, not a file").with_hint(hint));
     }
     let error = missing(model, "the model is not a regular file");
     Err(error.with_hint("copy it to a file first"))
+}
+
+/// Returns the files in a directory that have the ending of a model.
+fn models_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_model = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        ending.is_some_and(|ending| ["onnx", "xml", "tflite", "pdmodel"].contains(&ending))
+    };
+    entries.map(|entry| entry.path()).filter(is_model).collect()
 }
 
 /// A pipe would be waited for, and a device never ends. The error names a web page or a Git LFS pointer instead of
@@ -406,7 +419,16 @@ mod tests {
         );
         let error = check(directory.path()).unwrap_err();
         assert!(error.to_string().contains("directory"), "{error}");
+        assert!(
+            error
+                .hint()
+                .unwrap()
+                .starts_with("name the .xml or .onnx file")
+        );
         fs::write(at("m.xml"), b"<net/>").unwrap();
+        let error = check(directory.path()).unwrap_err();
+        let only = format!("give the model in it, \"{}\"", at("m.xml").display());
+        assert_eq!(error.hint(), Some(&only[..]));
         let error = check(at("m.xml")).unwrap_err();
         assert!(error.to_string().contains("m.bin"), "{error}");
         fs::write(at("m.bin"), [0; 4]).unwrap();

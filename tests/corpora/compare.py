@@ -13,42 +13,33 @@ Needs: pillow, numpy.
 
 import argparse
 import collections
-import json
 import os
 import pathlib
-import subprocess
 import sys
 import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "reference"))
 import numpy as np
+from example import Example
 from image_files import reference
 from PIL import Image
 
-CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 COLUMNS = ["equal", "near", "different", "refused", "only ours", "neither"]
 
 
-class Decoder:
+class Decoder(Example):
     """Our decoders, as a process."""
 
     def __init__(self):
-        command = ["cargo", "build", "--quiet", "--package", "classify-tests", "--example", "decode"]
-        subprocess.run(command, cwd=CHECKOUT, check=True)
-        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
-        program = target / "debug" / "examples" / ("decode.exe" if os.name == "nt" else "decode")
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        super().__init__("decode")
 
     def decode(self, path):
         """The line about the image, and its pixels unless it was refused."""
-        self.process.stdin.write(os.fsencode(path) + b"\n")
-        self.process.stdin.flush()
-        line = json.loads(self.process.stdout.readline())
+        line = self.ask(os.fsencode(path))
         if "error" in line:
             return line, None
         shape = line["height"], line["width"], 3
-        pixels = self.process.stdout.read(shape[0] * shape[1] * shape[2])
-        return line, np.frombuffer(pixels, np.uint8).reshape(shape)
+        return line, np.frombuffer(self.read(line["height"] * line["width"] * 3), np.uint8).reshape(shape)
 
 
 def compare(path, decoder):

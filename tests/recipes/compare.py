@@ -17,7 +17,6 @@ import argparse
 import collections
 import hashlib
 import importlib.util
-import json
 import os
 import pathlib
 import subprocess
@@ -25,10 +24,11 @@ import sys
 import tempfile
 import types
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "reference"))
 import numpy as np
+from example import CHECKOUT, Example
 from PIL import Image
 
-CHECKOUT = pathlib.Path(__file__).resolve().parent.parent.parent
 SIZES = [(500, 375), (333, 517), (64, 48), (1001, 37)]
 # An ONNX file that states its version and nothing else: an empty file is no model.
 MODEL = b"\x08\x08"
@@ -39,25 +39,18 @@ ROUNDING = 1e-6
 COLUMNS = ["equal", "rounding", "level", "larger", "refused"]
 
 
-class Ours:
+class Ours(Example):
     """Our preprocessing, as a process."""
 
     def __init__(self):
-        command = ["cargo", "build", "--quiet", "--package", "classify-tests", "--example", "tensors"]
-        subprocess.run(command, cwd=CHECKOUT, check=True)
-        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
-        program = target / "debug" / "examples" / ("tensors.exe" if os.name == "nt" else "tensors")
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        super().__init__("tensors")
 
     def tensor(self, kind, name, size, image):
         """The preprocessing, and the tensor; or the error, and None. A size of (0, 0) is that of the files."""
-        line = "\t".join([kind, str(name), *map(str, size), str(image)])
-        self.process.stdin.write(line.encode() + b"\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        answer = self.ask("\t".join([kind, str(name), *map(str, size), str(image)]).encode())
         if "error" in answer:
             return answer["error"], None
-        data = self.process.stdout.read(answer["bytes"])
+        data = self.read(answer["bytes"])
         return answer["preprocess"], np.frombuffer(data, "<f4").reshape(answer["shape"][1:])
 
 
@@ -68,6 +61,14 @@ def drawn(width, height):
     noise = (place * 2654435761 + 12345) % 2**32 >> 24
     gradient = np.choose(channel, [255 * x // width, 255 * y // height, 255 * (x + y) // (width + height)])
     return Image.fromarray(((gradient * 3 + noise.astype(np.int64)) // 4).astype(np.uint8))
+
+
+def drawn_images(folder, sizes):
+    """The paths of PNG files with drawn images."""
+    images = [folder / f"{number}.png" for number in range(len(sizes))]
+    for path, size in zip(images, sizes):
+        drawn(*size).save(path)
+    return images
 
 
 class Case:
@@ -210,10 +211,7 @@ def main():
     rows, expected, failed, transform = {}, {}, False, None
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        images = []
-        for number, size in enumerate(SIZES):
-            images.append(folder / f"{number}.png")
-            drawn(*size).save(images[-1])
+        images = drawn_images(folder, SIZES)
         for library in arguments.libraries:
             failed |= not has_table(library)
             for case in globals()[library](folder):

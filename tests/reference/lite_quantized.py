@@ -1,17 +1,19 @@
 """Quantized TensorFlow Lite models against the TensorFlow Lite interpreter.
 
-    python lite_quantized.py make ASSETS OUT           # real models of the set-up, quantized, and expected answers
-    python lite_quantized.py check ASSETS OUT CLASSIFY # `classify` on every photo against these answers
-    python lite_quantized.py small DATA                # the small models of tests/data, and expected answers
+    python lite_quantized.py make ASSETS OUT    # real models of the set-up, quantized, 200 photos, and expected answers
+    python lite_quantized.py check OUT CLASSIFY # `classify` on every photo against these answers, as a table
+    python lite_quantized.py small DATA         # the small models of tests/data, and expected answers
 
-Packages: tensorflow-cpu 2.21.0, ai-edge-litert 2.3.0, onnx 1.23.2, numpy 2.4.6, Pillow 13.0.0. `make` builds networks of
-the set-up in TensorFlow from their ONNX files, with their weights, and quantizes them in full: input and output of int8
-or uint8, weights per channel or per tensor, ranges calibrated on the photos. The answers are the dequantized outputs of
-the interpreter, once with its default kernels (XNNPACK) and once with its own ones: these two differ in the best five
-of many photos, because each rounds every layer's sums in another way. So the difference of `classify`, whose
-OpenVINO computes with fake quantization, is judged by theirs.
+Packages: tensorflow-cpu 2.21.0, ai-edge-litert 2.3.0, onnx 1.23.2, onnxruntime 1.31.1, numpy 2.4.6, Pillow 13.0.0. `make`
+builds networks of the set-up in TensorFlow from their ONNX files, with their weights, and quantizes them in full: input and
+output of int8 or uint8, weights per channel or per tensor, ranges calibrated on the set-up's photos. The 200 photos are those
+of `quantized_photos.py`. The answers are the outputs of the interpreter with each of its three sets of kernels: XNNPACK, which
+is the default, the optimized ones and the reference. They differ in the best five of many photos, because each rounds every
+layer's sums in another way. So the difference of `classify`, whose OpenVINO has kernels of its own, is judged by theirs, and
+by the outputs of the model before it was quantized.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -20,8 +22,12 @@ import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import numpy as np
+import quantized_photos
 from PIL import Image
 
+# The kernels of the interpreter, by the names of its resolvers.
+KERNELS = {"XNNPACK": "AUTO", "optimized": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "reference": "BUILTIN_REF"}
+PHOTOS = 200
 MODELS = {
     "mobilenet-v2": ("mobilenet-v2/model.onnx", [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
     "efficientnet-lite0": ("efficientnet-lite0.onnx", [127.0] * 3, [128.0] * 3),
@@ -107,11 +113,11 @@ def quantized(run, shape, samples, kind, per_channel):
 class Interpreted:
     """A model in the interpreter."""
 
-    def __init__(self, model, default=True):
+    def __init__(self, model, kernels="XNNPACK"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        kernels = OpResolverType.AUTO if default else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        self.interpreter = Interpreter(model_content=model, experimental_op_resolver_type=kernels)
+        resolver = getattr(OpResolverType, KERNELS[kernels])
+        self.interpreter = Interpreter(model_content=model, experimental_op_resolver_type=resolver)
         self.interpreter.allocate_tensors()
         [self.input], [self.output] = self.interpreter.get_input_details(), self.interpreter.get_output_details()
         self.step = self.output["quantization"][0]
@@ -124,68 +130,104 @@ class Interpreted:
         values = np.trunc(values + np.copysign(np.float32(0.5), values)) + zero
         return np.clip(values, limits.min, limits.max).astype(self.input["dtype"])
 
-    def __call__(self, quantized):
-        """The dequantized output."""
+    def steps(self, quantized):
+        """The output in steps, from the one that means 0."""
         self.interpreter.set_tensor(self.input["index"], quantized)
         self.interpreter.invoke()
-        scale, zero = self.output["quantization"]
         output = self.interpreter.get_tensor(self.output["index"])
-        return (output.astype(np.float64).reshape(-1) - zero) * scale
+        return output.astype(np.int64).reshape(-1) - self.output["quantization"][1]
+
+    def __call__(self, quantized):
+        """The dequantized output."""
+        return self.steps(quantized) * np.float64(self.step)
+
+
+def make(assets, out):
+    photographed = out / "photos"
+    photographed.mkdir(parents=True, exist_ok=True)
+    paths = quantized_photos.photos(assets, photographed, PHOTOS)
+    for name, (path, mean, scale) in MODELS.items():
+        run = network(assets / "models" / path)
+        samples = [real_input(path, mean, scale) for path in photos(assets)]
+        inputs = [real_input(path, mean, scale) for path in paths]
+        for kind, per_channel in itertools.product(("int8", "uint8"), (True, False)):
+            model = quantized(run, [1, 224, 224, 3], samples, kind, per_channel)
+            key = f"{name}-{kind}-{'channel' if per_channel else 'tensor'}"
+            (out / f"{key}.tflite").write_bytes(model)
+            answers = {}
+            for kernels in KERNELS:
+                interpreted = Interpreted(model, kernels)
+                answers[kernels] = [interpreted.steps(interpreted.quantized(real)) for real in inputs]
+            answers["float"] = [run(real).numpy().reshape(-1) / interpreted.step for real in inputs]
+            np.savez(out / f"{key}.npz", mean=mean, scale=scale, step=interpreted.step, **answers)
+            print(key, len(model), flush=True)
 
 
 def best(values, count=5):
     """The best classes, ties by their numbers."""
-    return [int(index) for index in np.argsort(-np.asarray(values), kind="stable")[:count]]
+    return np.argsort(-np.asarray(values), kind="stable")[:count].tolist()
 
 
-def make(assets, out):
-    out.mkdir(parents=True, exist_ok=True)
-    expected = {}
-    for name, (path, mean, scale) in MODELS.items():
-        run = network(assets / "models" / path)
-        inputs = {p.name: real_input(p, mean, scale) for p in photos(assets)}
-        for kind in ("int8", "uint8"):
-            for per_channel in (True, False):
-                model = quantized(run, [1, 224, 224, 3], list(inputs.values()), kind, per_channel)
-                key = f"{name}-{kind}-{'channel' if per_channel else 'tensor'}"
-                (out / f"{key}.tflite").write_bytes(model)
-                answers, own = {}, {}
-                interpreted, kernels = Interpreted(model), Interpreted(model, default=False)
-                for photo, real in inputs.items():
-                    values = interpreted.quantized(real)
-                    answers[photo] = interpreted(values).tolist()
-                    own[photo] = kernels(values).tolist()
-                expected[key] = {
-                    "mean": mean, "scale": scale, "step": interpreted.step, "outputs": answers, "own_kernels": own,
-                }  # fmt: skip
-                print(key, len(model), flush=True)
-    (out / "expected.json").write_text(json.dumps(expected))
+def may_be_equal(a, b, apart, count=5):
+    """Whether two outputs can have the same best classes in the same order, if values of one output that are at most
+    `apart` steps apart are ties."""
+    a, b = a.copy(), b.copy()
+    for _ in range(count):
+        # Whichever of the possible classes comes first, the others stay possible.
+        possible = np.flatnonzero((a >= a.max() - apart) & (b >= b.max() - apart))
+        if not possible.size:
+            return False
+        a[possible[0]] = b[possible[0]] = np.iinfo(a.dtype).min
+    return True
 
 
-def compared(outputs, expected, step):
-    """The numbers of equal best classes and of equal best five, and the mean difference in steps of the output."""
-    pairs = [(outputs[photo], expected[photo]) for photo in expected]
-    first = sum(best(a, 1) == best(b, 1) for a, b in pairs)
-    five = sum(best(a) == best(b) for a, b in pairs)
-    difference = np.mean([np.abs(np.subtract(a, b)).mean() for a, b in pairs]) / step
-    return f"best {first:2}, best five {five:2} of {len(pairs)}, {difference:.2f} steps apart"
+def compared(ours, theirs):
+    """The row of a table about two lists of outputs in steps."""
+    pairs = list(zip(ours, theirs, strict=True))
+    apart = [next(apart for apart in range(256) if may_be_equal(a, b, apart)) for a, b in pairs]
+    numbers = [
+        sum(best(a, 1) == best(b, 1) for a, b in pairs),
+        sum(best(a) == best(b) for a, b in pairs),
+        sum(set(best(a)) == set(best(b)) for a, b in pairs),
+        *(sum(each <= limit for each in apart) for limit in range(4)),
+        max(apart),
+    ]
+    difference = np.abs(np.subtract(ours, theirs))
+    return f"{' | '.join(map(str, numbers))} | {difference.mean():.2f} | {difference.max()}"
 
 
-def check(assets, out, classify):
-    expected = json.loads((out / "expected.json").read_text())
-    images = [str(path) for path in photos(assets)]
-    for key, each in expected.items():
-        flags = [f"--{name}={','.join(map(str, each[name]))}" for name in ("mean", "scale")]
-        flags += ["--resize", "stretch", "--interpolation", "bilinear", "--scores", "raw", "--top", "all"]
-        command = [classify, "-m", out / f"{key}.tflite", "--backend", "openvino", "--format", "json", *flags, "-i", *images]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-        outputs = {}
-        for line in map(json.loads, lines):
-            values = {entry["class_id"]: entry["score"] for entry in line["top"]}
-            outputs[pathlib.Path(line["path"]).name] = [values[index] for index in sorted(values)]
-        print(key)
-        print("  classify against the interpreter:    ", compared(outputs, each["outputs"], each["step"]))
-        print("  the interpreter's kernels among them:", compared(each["own_kernels"], each["outputs"], each["step"]))
+def check(out, classify):
+    heads = ["best class", "best five", "the same five", *(f"{apart} apart" for apart in range(4)), "most apart", "mean", "largest"]
+    print(f"| model | answers | {' | '.join(heads)} |")
+    print("|---" * (2 + len(heads)) + "|")
+    of_float = []
+    for path in sorted(out.glob("*.npz")):
+        stored = np.load(path)
+        answers = {kernels: stored[kernels] for kernels in KERNELS}
+        answers["classify"] = classified(path.with_suffix(".tflite"), stored, out / "photos", classify)
+        for one, other in itertools.combinations(answers, 2):
+            print(f"| {path.stem} | {one}, {other} | {compared(answers[one], answers[other])} |", flush=True)
+        for name, values in answers.items():
+            first = sum(best(a, 1) == best(b, 1) for a, b in zip(values, stored["float"], strict=True))
+            of_float.append(f"| {path.stem} | {name} | {first} | {np.abs(values - stored['float']).mean():.2f} |")
+    print("\n| model | answers | best class of the model of floats | mean difference from it |\n|---|---|---|---|")
+    print("\n".join(of_float))
+
+
+def classified(model, stored, photographed, classify):
+    """The outputs of `classify` in steps."""
+    flags = [f"--{name}={','.join(map(str, stored[name]))}" for name in ("mean", "scale")]
+    flags += ["--resize", "stretch", "--interpolation", "bilinear", "--scores", "raw", "--top", "all"]
+    command = [classify, "-m", model, "--backend", "openvino", "--format", "json", *flags, "-i", photographed]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    outputs = {}
+    for line in map(json.loads, lines):
+        values = {entry["class_id"]: entry["score"] for entry in line["top"]}
+        outputs[pathlib.Path(line["path"]).name] = [values[index] for index in range(len(values))]
+    real = np.array([outputs[name] for name in sorted(outputs)]) / stored["step"]
+    steps = real.round().astype(np.int64)
+    assert np.abs(real - steps).max() < 0.01, "the output is not quantized"
+    return steps
 
 
 def small(data):

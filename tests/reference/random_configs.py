@@ -29,7 +29,7 @@ import warnings
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "recipes"))
 import numpy as np
-from compare import MODEL, Ours, drawn, judge
+from compare import MODEL, Ours, drawn_images, judge
 from PIL import Image
 
 SIZES = [(57, 40), (33, 61)]
@@ -239,10 +239,7 @@ def main():
     ours, failed, rows = Ours(), False, []
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        images = []
-        for number, size in enumerate(SIZES):
-            images.append(folder / f"{number}.png")
-            drawn(*size).save(images[-1])
+        images = drawn_images(folder, SIZES)
         for series in arguments.series:
             name, draw, read = SERIES[series]()
             draws = Draws(random.Random(f"{series} {arguments.seed}"))

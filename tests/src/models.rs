@@ -19,10 +19,11 @@ pub type Open = fn(ModelSource) -> Result<Box<dyn InferBackend>, Error>;
 
 /// Tests of ONNX files: damaged ones, ones that do not fit the contract, awkward ones that do.
 pub fn trials(needs: &Needs, open: Open) -> Vec<Trial> {
-    let tests: [(&str, fn(Open) -> Result<(), Failed>); 5] = [
+    let tests: [(&str, fn(Open) -> Result<(), Failed>); 6] = [
         ("a_damaged_or_missing_file_is_named", damaged_files),
         ("models_that_do_not_fit_are_refused", models_that_do_not_fit),
         ("awkward_models_run", awkward_models),
+        ("zeros_around_a_max_pool_are_values", padded_max_pool),
         ("models_in_memory_give_the_same", models_in_memory),
         ("models_in_memory_read_no_file", no_file_for_memory),
     ];
@@ -327,6 +328,16 @@ fn awkward_models(open: Open) -> Result<(), Failed> {
         infer(&*any_size, input)?;
     }
     Ok(())
+}
+
+fn padded_max_pool(open: Open) -> Result<(), Failed> {
+    let backend = open(small_model("padded-max-pool.onnx").into())?;
+    let values: Vec<f32> = [-1.0, -5.0, 3.0]
+        .into_iter()
+        .flat_map(|value| [value; 64])
+        .collect();
+    let output = infer(&*backend, Tensor::new([1, 3, 8, 8], values)?)?;
+    ensure(*output.to_f32() == [0.0, 0.0, 3.0], output)
 }
 
 fn models_in_memory(open: Open) -> Result<(), Failed> {

@@ -71,6 +71,18 @@ pub enum ResolveError {
         /// The size of the input.
         input: ImageSize,
     },
+    /// A source states a resize that is known for square inputs only.
+    #[error(
+        "the resize is {resize} ({origin}), which is known for square inputs only, but the model's input is {input}"
+    )]
+    ResizeOfSquares {
+        /// The stated resize.
+        resize: Resize,
+        /// The source that states it.
+        origin: SettingOrigin,
+        /// The size of the input.
+        input: ImageSize,
+    },
     /// A softmax is requested for a multi-label model.
     #[error(
         "{origin} says that several classes may be right at a time, so a softmax would be wrong"
@@ -119,6 +131,9 @@ impl ResolveError {
             Self::Layout(source) => source.hint(),
             Self::OtherLayout { .. } => "leave `layout` out, or give the one of the model's input",
             Self::Size { .. } => "leave `size` out, or give the model's input size",
+            Self::ResizeOfSquares { .. } => {
+                "give `resize`, for instance `resize = stretch` or `resize = crop:1`"
+            }
             Self::SoftmaxOfSeveral { .. } => "use `scores = sigmoid`, or leave `scores` out",
             Self::ScoresOfClassIds { .. } => "leave `scores` out, or use `scores = raw`",
             Self::SingleInteger { .. } => "use `scores = raw` to get it as it is",

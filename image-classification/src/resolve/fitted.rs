@@ -18,7 +18,7 @@ impl ResolvedPreprocessing {
     /// the given labels.
     pub fn fit(mut self, info: &BackendInfo) -> Result<FittedPreprocessing, ResolveError> {
         let layout = self.input_layout(info)?;
-        self.fit_resize(layout.size());
+        self.fit_resize(layout.size())?;
         let mut notes: Vec<Note> = self.fit_channels(&layout).into_iter().collect();
         let (layout, values_note) = self.fit_values(layout);
         self.preprocess.check(&layout)?;
@@ -108,7 +108,7 @@ impl ResolvedPreprocessing {
     }
 
     /// States the resize for an input of `input`.
-    fn fit_resize(&mut self, input: ImageSize) {
+    fn fit_resize(&mut self, input: ImageSize) -> Result<(), ResolveError> {
         let at = self.resize_at.take_if(|(size, _)| *size == input);
         if let Some((size, resize)) = &at {
             self.preprocess.resize = resize.value;
@@ -124,7 +124,15 @@ impl ResolvedPreprocessing {
             if let Some((_, resize)) = at {
                 setting.origin = resize.origin;
             }
+            if self.resize_is_for_squares && input.width != input.height {
+                return Err(ResolveError::ResizeOfSquares {
+                    resize: self.preprocess.resize,
+                    origin: setting.origin.clone(),
+                    input,
+                });
+            }
         }
+        Ok(())
     }
 
     /// Returns a note on a size that differs from the input.
@@ -320,6 +328,8 @@ fn convention(assumed: &[&str]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use backend_api::{Dim, TensorSpec};
+    use model_file::onnx::{Model, StringStringEntry};
+    use prost::Message as _;
 
     use super::super::tests::bare_model;
     use super::*;
@@ -335,6 +345,51 @@ mod tests {
 
     fn texts(notes: &[Note]) -> Vec<&str> {
         notes.iter().map(|note| note.text.as_str()).collect()
+    }
+
+    #[test]
+    fn model_apis_crop_is_rejected_if_the_sides_of_the_input_differ() {
+        let fitted = |keys: &[(&str, &str)], overrides: &PreprocessOverrides, input: &[usize]| {
+            let entries = keys.iter().map(|(key, value)| StringStringEntry {
+                key: Some(format!("model_info {key}").into()),
+                value: Some(value.as_bytes().to_vec().into()),
+            });
+            let model = Model {
+                metadata_props: entries.collect(),
+                ..Model::default()
+            };
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("model.onnx");
+            std::fs::write(&path, model.encode_to_vec()).unwrap();
+            let resolved = ResolvedPreprocessing::find(&path, overrides).unwrap();
+            let fitted = resolved.fit(&info(input, &[1, 2]));
+            fitted.map(|fitted| fitted.resolved.preprocess.resize.to_string())
+        };
+        let (nothing, wide) = (PreprocessOverrides::default(), [1, 3, 64, 96]);
+        let crop = [("resize_type", "crop")];
+        let square = fitted(&crop, &nothing, &[1, 3, 96, 96]);
+        assert_eq!(square.unwrap(), "crop:1:floor");
+        for input in [wide, [1, 3, 96, 64]] {
+            let error = fitted(&crop, &nothing, &input).unwrap_err();
+            assert!(
+                matches!(error, ResolveError::ResizeOfSquares { .. }),
+                "{error}"
+            );
+        }
+        let error = fitted(&crop, &nothing, &wide).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the resize is crop:1:floor (model_info: resize_type), which is known for square inputs only, but the \
+             model's input is 96 x 64"
+        );
+        // A fraction and the flag state a crop that does not depend on Model API.
+        let fraction = [("resize_type", "crop"), ("crop_fraction", "0.875")];
+        assert_eq!(fitted(&fraction, &nothing, &wide).unwrap(), "crop:0.875");
+        let given = PreprocessOverrides {
+            resize: Some("crop:1:floor".parse().unwrap()),
+            ..PreprocessOverrides::default()
+        };
+        assert_eq!(fitted(&crop, &given, &wide).unwrap(), "crop:1:floor");
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub struct ResolvedPreprocessing {
     pub notes: Vec<Note>,
     /// The resize for one other size of the input, if the source of the resize states it.
     resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
+    resize_is_for_squares: bool,
     /// True if the caller gave the labels.
     has_given_labels: bool,
     /// The ends of the graph of a model with several outputs, or the only one if it joins heads.
@@ -255,6 +256,7 @@ impl ResolvedPreprocessing {
             resize_setting,
             interpolation_setting,
         ];
+        let resizes = sources.iter().find(|source| source.resize.is_some());
         let is_assumed = |setting: &&Setting| setting.origin == SettingOrigin::Convention;
         Self {
             preprocess: Preprocess {
@@ -281,9 +283,8 @@ impl ResolvedPreprocessing {
             settings,
             unused: Vec::new(),
             notes: Vec::new(),
-            resize_at: each()
-                .find(|source| source.resize.is_some())
-                .and_then(|source| source.resize_at.clone()),
+            resize_at: resizes.and_then(|source| source.resize_at.clone()),
+            resize_is_for_squares: resizes.is_some_and(|source| source.resize_is_for_squares),
             has_given_labels: false,
             ends: Vec::new(),
             model: String::new(),

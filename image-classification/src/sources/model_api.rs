@@ -185,11 +185,20 @@ fn pixels(entries: Entries<'_>) -> Result<SourceSettings, SourceError> {
     if scale.value.contains(&0.0) {
         return Err(entries.error("scale_values", "numbers that are not 0"));
     }
+    let resize = resize(entries)?;
     Ok(SourceSettings {
         color: Some(entries.stated("reverse_input_channels", color)),
         mean: Some(entries.three("mean_values", 0.0)?),
         scale: Some(scale),
-        resize: Some(resize(entries)?),
+        // For other inputs, Model API 0.4.7 crops to the ratio of the height to the width.
+        resize_is_for_squares: matches!(
+            resize.value,
+            Resize::Crop {
+                centre: Centre::Floor,
+                ..
+            }
+        ),
+        resize: Some(resize),
         interpolation: Some(interpolation(entries)?),
         ..SourceSettings::default()
     })
