@@ -111,7 +111,7 @@ fn flags() -> Result<(), Failed> {
         result.stdout.contains("AGREE")
             && result
                 .stdout
-                .contains("\nFAILED: rten=ci/models/float.onnx: f1-macro 0.333, at least 0.9;")
+                .contains("\nFAILED: rten=float.onnx: f1-macro 0.333, at least 0.9;")
             && !result.stdout.contains("hint: "),
         &result,
     )?;

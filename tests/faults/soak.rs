@@ -1,6 +1,7 @@
 //! Memory, descriptors and threads over many images. A planted leak of each kind must be found.
 //!
 //! `cargo soak --minutes N` gives each engine, and `compare`, a quarter of the time, until the counts of images are reached.
+//! Before, each engine classifies all images of the count with a model of one layer, which takes seconds.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -20,6 +21,8 @@ use crate::fake_engine::fake_library;
 const MINUTES: &str = "CLASSIFY_SOAK_MINUTES";
 /// The images of a stream, and of `compare`.
 const MOST_IMAGES: [usize; 2] = [100_000, 10_000];
+/// The flags for a model that states nothing.
+const SMALL_FLAGS: [&str; 2] = ["--color", "rgb"];
 /// The lines that are sent before their answers are read: enough to keep an engine busy, and too few to fill a pipe.
 const MOST_UNANSWERED: usize = 64;
 /// The most that the resident memory may grow, in MB for 10,000 images, after the first half.
@@ -42,8 +45,12 @@ pub fn trials() -> Vec<Trial> {
     ));
     let set_up = Needs::set_up();
     for engine in ["openvino", "onnx", "rten"] {
-        let trial = set_up.test(format!("soak::{engine}_is_flat"), move || stream(engine));
-        trials.push(only_in_soak(trial));
+        for size in [Size::Small, Size::Photo] {
+            let name = format!("soak::{engine}_is_flat_on_{}", size.name());
+            trials.push(only_in_soak(
+                set_up.test(name, move || stream(engine, size)),
+            ));
+        }
     }
     trials.push(only_in_soak(set_up.test("soak::compare_is_flat", compare)));
     trials
@@ -59,6 +66,24 @@ fn only_in_soak(trial: Trial) -> Trial {
 fn minutes() -> Option<Duration> {
     let minutes: f64 = std::env::var(MINUTES).ok()?.parse().ok()?;
     Some(Duration::from_secs_f64(minutes * 60.0 / 4.0))
+}
+
+/// The images of a stream, and the model.
+#[derive(Debug, Clone, Copy)]
+enum Size {
+    /// 8 x 8, and a model of one layer.
+    Small,
+    /// Photos, and SqueezeNet.
+    Photo,
+}
+
+impl Size {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small_images",
+            Self::Photo => "photos",
+        }
+    }
 }
 
 /// The state of a process after some images.
@@ -261,18 +286,24 @@ impl Stream {
     }
 }
 
+/// Writes an image of 8 x 8 into a directory.
+fn small_image(directory: &Path) -> Result<PathBuf, Failed> {
+    let image = directory.join("a.ppm");
+    fs::write(&image, [b"P6 8 8 255\n".to_vec(), vec![10; 192]].concat())?;
+    Ok(image)
+}
+
 /// Soaks the fake engine, with a leak if there is one.
 fn fake(leak: Option<&str>, most: usize) -> Result<Growth, Failed> {
     let directory = tempfile::tempdir()?;
     fake_library(directory.path())?;
-    let image = directory.path().join("a.ppm");
-    fs::write(&image, [b"P6 8 8 255\n".to_vec(), vec![10; 192]].concat())?;
+    let image = small_image(directory.path())?;
     let library = directory.path().display().to_string();
     let fault = leak.map(|kind| format!("leak-{kind}@1"));
     let mut variables = vec![("CLASSIFY_OPENVINO_LIB", library.as_str())];
     variables.extend(fault.as_deref().map(|fault| (FAULT, fault)));
     let model = small_model("plain.onnx");
-    let stream = Stream::start(&model, "openvino", &["--color", "rgb"], &variables)?;
+    let stream = Stream::start(&model, "openvino", &SMALL_FLAGS, &variables)?;
     stream.soak(&[image], most, Duration::MAX)
 }
 
@@ -286,8 +317,7 @@ fn none() -> Result<(), Failed> {
     fake(None, 20_000)?.expect_flat("the fake engine")
 }
 
-fn stream(engine: &str) -> Result<(), Failed> {
-    let time = minutes().ok_or("no time")?;
+fn stream(engine: &str, size: Size) -> Result<(), Failed> {
     let library = library_dirs()
         .first()
         .map(|path| path.display().to_string());
@@ -295,10 +325,24 @@ fn stream(engine: &str) -> Result<(), Failed> {
         .iter()
         .map(|path| ("VIRTUAL_ENV", path.as_str()))
         .collect();
-    let model = set_up("models/squeezenet1.1.onnx");
-    let stream = Stream::start(&model, engine, &[], &environment)?;
-    let growth = stream.soak(&photos()?, MOST_IMAGES[0], time)?;
-    growth.expect_flat(engine)
+    let directory = tempfile::tempdir()?;
+    let (model, flags, images, time) = match size {
+        Size::Small => (
+            small_model("plain.onnx"),
+            &SMALL_FLAGS[..],
+            vec![small_image(directory.path())?],
+            Duration::MAX,
+        ),
+        Size::Photo => (
+            set_up("models/squeezenet1.1.onnx"),
+            &[][..],
+            photos()?,
+            minutes().ok_or("no time")?,
+        ),
+    };
+    let stream = Stream::start(&model, engine, flags, &environment)?;
+    let growth = stream.soak(&images, MOST_IMAGES[0], time)?;
+    growth.expect_flat(&format!("{engine}, {}", size.name()))
 }
 
 fn compare() -> Result<(), Failed> {
