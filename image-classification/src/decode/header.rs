@@ -51,9 +51,6 @@ impl ImageHeader {
     }
 
     /// Returns an upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
-    ///
-    /// The Huffman tables of a lossless WebP are an exception: only its decoder knows their size, and a crafted file
-    /// exceeds this bound.
     pub fn decode_bytes(&self, reduction: u32) -> u64 {
         let pixels = self.pixel_bytes(reduction);
         let decoding = match &self.jpeg {
