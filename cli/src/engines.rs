@@ -10,6 +10,8 @@ use backend_api::{ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;
+#[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
+use crate::image_memory;
 use crate::options::EngineOptions;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
@@ -147,6 +149,7 @@ fn open_options(options: &EngineOptions) -> OpenOptions {
     open.extra_outputs.clone_from(&options.extra_outputs);
     open.threads = options.threads;
     open.requests = options.requests;
+    open.most_input_bytes = Some(image_memory::of_process().budget.bytes());
     open
 }
 
