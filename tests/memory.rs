@@ -9,7 +9,7 @@
 
 use std::alloc::System;
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufReader, Cursor};
 
 use backend_api::{Dim, ElementType, TensorSpec};
 use cap::Cap;
@@ -29,6 +29,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let trials = vec![
         Needs::set_up().test("no_file_takes_more_than_announced", decoding),
+        Trial::test("no_huffman_tables_take_more_than_announced", huffman_tables),
         Trial::test("no_tensor_takes_more_than_announced", preprocessing),
         Trial::test("memory_that_is_not_there_is_an_error", without_memory),
     ];
@@ -106,6 +107,164 @@ fn decoding() -> Result<(), Failed> {
         count > 450 && generous == 0 && rejected < 10,
         (count, generous, rejected),
     )
+}
+
+/// Bits of a lossless WebP, the first one lowest.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    count: u32,
+}
+
+impl Bits {
+    fn put(&mut self, value: u32, count: u32) -> &mut Self {
+        for place in 0..count {
+            if self.count.is_multiple_of(8) {
+                self.bytes.push(0);
+            }
+            let bit = (value >> place & 1) as u8;
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= bit << (self.count % 8);
+            }
+            self.count += 1;
+        }
+        self
+    }
+
+    /// Puts a code of one symbol, which takes no bits.
+    fn put_single(&mut self, symbol: u32) -> &mut Self {
+        self.put(0b101, 3).put(symbol, 8)
+    }
+
+    /// Puts a code whose first `symbols` symbols have codes of `length` bits.
+    fn put_equal(&mut self, length: u32, symbols: u32) -> &mut Self {
+        // The lengths 17, 18, 0, 1, 2, 3, 4, 5, 16, 6, 7 and so on have codes, in this order.
+        let place = length + 3;
+        self.put(0, 1).put(place + 1 - 4, 4);
+        for other in 0..=place {
+            self.put(u32::from(other == place), 3);
+        }
+        self.put(1, 1).put(5, 3).put(symbols - 2, 12)
+    }
+}
+
+/// Returns a stream of 4 x 4 pixels with `groups` groups of tables, whose tables `put` makes.
+fn webp_stream(groups: u32, put: impl Fn(&mut Bits)) -> Vec<u8> {
+    let mut bits = Bits::default();
+    bits.put(0x2f, 8).put(3, 14).put(3, 14).put(0, 4);
+    // No transform, a cache of 2048 colours, and one pixel for the groups, whose red and green are the last one's number.
+    bits.put(0, 1)
+        .put(1, 1)
+        .put(11, 4)
+        .put(1, 1)
+        .put(0, 3)
+        .put(0, 1);
+    bits.put_single(groups - 1 & 255)
+        .put_single(groups - 1 >> 8);
+    bits.put_single(0).put_single(0).put_single(0);
+    for _ in 0..groups {
+        put(&mut bits);
+    }
+    // The pixels.
+    bits.bytes.extend([0; 128]);
+    bits.bytes
+}
+
+fn webp_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    let length = (content.len() as u32).to_le_bytes();
+    let padding = &[0][..content.len() % 2];
+    [kind, &length, content, padding].concat()
+}
+
+fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
+    webp_chunk(b"RIFF", &[b"WEBP".to_vec(), chunks.concat()].concat())
+}
+
+/// Returns the chunk of a header of 4 x 4 pixels.
+fn webp_head(flags: u8) -> Vec<u8> {
+    webp_chunk(b"VP8X", &[flags, 0, 0, 0, 3, 0, 0, 3, 0, 0])
+}
+
+/// Returns a chunk of 4 x 4 lossy pixels.
+fn lossy_chunk() -> Vec<u8> {
+    let content = [
+        0xd0, 0x01, 0x00, 0x9d, 0x01, 0x2a, 0x04, 0x00, 0x04, 0x00, 0x02, 0x00, 0x34, 0x25, 0xa0,
+        0x02, 0x74, 0xba, 0x01, 0xf8, 0x00, 0x03, 0xb0, 0x00, 0xfe, 0xf0, 0xc4, 0x0b, 0xff, 0x20,
+        0xb9, 0x61, 0x75, 0xc8, 0xd7, 0xff, 0x20, 0x3f, 0xe4, 0x07, 0xfc, 0x80, 0xff, 0xf8, 0xf2,
+        0x00, 0x00, 0x00,
+    ];
+    webp_chunk(b"VP8 ", &content)
+}
+
+/// Files that ask for a thousand times their size of Huffman tables, in every place where the decoder reads some.
+fn huffman_tables() -> Result<(), Failed> {
+    const ANIMATION: u8 = 0b10;
+    const ALPHA: u8 = 0b1_0000;
+    // Lengths of 11 bits need a tree behind the table, those of 8 bits a table.
+    let trees = webp_stream(1000, |bits| {
+        bits.put_equal(11, 2048);
+        for _ in 0..4 {
+            bits.put_single(0);
+        }
+    });
+    let tables = webp_stream(8000, |bits| {
+        for _ in 0..4 {
+            bits.put_equal(8, 256);
+        }
+        bits.put_single(0);
+    });
+    let groups = webp_stream(65_536, |bits| {
+        for _ in 0..5 {
+            bits.put_single(0);
+        }
+    });
+    let limits = DecodeLimits::default();
+    for (name, stream, least) in [
+        ("trees", trees, 68 << 20),
+        ("tables", tables, 32 << 20),
+        ("groups", groups, 18 << 20),
+    ] {
+        let lossless = webp_chunk(b"VP8L", &stream);
+        // A byte says that it is compressed; the head of the stream is omitted.
+        let alpha = webp_chunk(b"ALPH", &[&[1], &stream[5..]].concat());
+        let frame = |chunks: &[u8]| {
+            let place = [0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0];
+            webp_chunk(b"ANMF", &[&place, chunks].concat())
+        };
+        let animation = || vec![webp_head(ANIMATION | ALPHA), webp_chunk(b"ANIM", &[0; 6])];
+        let with_alpha = [alpha, lossy_chunk()].concat();
+        for (form, chunks) in [
+            ("with a header", vec![webp_head(0), lossless.clone()]),
+            ("as alpha", vec![webp_head(ALPHA), with_alpha.clone()]),
+            ("in a frame", [animation(), vec![frame(&lossless)]].concat()),
+            (
+                "as alpha of a frame",
+                [animation(), vec![frame(&with_alpha)]].concat(),
+            ),
+            (
+                "in a frame that is not announced",
+                vec![webp_head(0), lossy_chunk(), frame(&lossless)],
+            ),
+            ("alone", vec![lossless.clone()]),
+        ] {
+            let bytes = webp(&chunks);
+            let header = within(1 << 20, || ImageHeader::read(Cursor::new(&bytes), &limits))
+                .map_err(|error| format!("{name} {form}: {error:?}"))?;
+            let announced = header.decode_bytes(1);
+            println!(
+                "{name} {form}: {} bytes, {announced} announced",
+                bytes.len()
+            );
+            ensure(announced >= least, (name, form, announced))?;
+            let image = within(announced, || Image::decode(&bytes, &limits));
+            let image = image.map_err(|error| format!("{name} {form}: {error:?}"))?;
+            ensure((image.width(), image.height()) == (4, 4), (name, form))?;
+            let short = &bytes[..bytes.len() / 2];
+            let error = ImageHeader::read(Cursor::new(short), &limits).err();
+            ensure(error.is_some(), (name, form))?;
+        }
+    }
+    Ok(())
 }
 
 fn layout(width: usize, height: usize) -> InputLayout {

@@ -134,6 +134,9 @@ pub struct OpenOptions {
     pub threads: Option<usize>,
     /// The number of requests that run at a time (slots). Default: by the hint.
     pub requests: Option<usize>,
+    /// The most bytes of a request's input. A model whose input is larger is refused before it is compiled: compiling
+    /// it may take several times as much. Default: no limit.
+    pub most_input_bytes: Option<u64>,
 }
 
 impl OpenOptions {
@@ -150,6 +153,7 @@ impl OpenOptions {
             hint: PerformanceHint::default(),
             threads: None,
             requests: None,
+            most_input_bytes: None,
         }
     }
 }

@@ -473,6 +473,31 @@ impl TensorSpec {
         ))
     }
 
+    /// Returns this input of a model, if a request of it takes at most `most` bytes. Sizes that are still dynamic count
+    /// as 1.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::ResourceExhausted`] with both numbers.
+    pub fn within(self, most: Option<u64>) -> Result<Self, Error> {
+        let sizes = self.dims.iter().map(|dim| match dim {
+            Dim::Fixed(size) => *size as u64,
+            Dim::Dynamic => 1,
+        });
+        // An exact product of zero and huge sizes does not matter: no engine runs it.
+        let bytes = sizes.fold(self.element_type.size() as u64, u64::saturating_mul);
+        match most {
+            Some(most) if bytes > most => Err(Error::new(
+                ErrorKind::ResourceExhausted,
+                format!(
+                    "a request of the model's input {self} takes {bytes} bytes of memory, but it may take {most}"
+                ),
+            )
+            .with_hint("use a model with a smaller input or batch, or a larger `most_input_bytes`")),
+            _ => Ok(self),
+        }
+    }
+
     /// Returns the sizes, if none of them is dynamic.
     pub fn fixed_shape(&self) -> Option<Vec<usize>> {
         self.dims
@@ -585,6 +610,27 @@ mod tests {
     fn halves_become_f32() {
         let tensor = Tensor::new([2], vec![f16::from_f32(0.5), f16::from_f32(-3.0)]).unwrap();
         assert_eq!(*tensor.to_f32(), [0.5, -3.0]);
+    }
+
+    #[test]
+    fn an_input_beyond_the_memory_is_refused() {
+        let spec = |batch| {
+            let dims = vec![Dim::Fixed(batch), Dim::Fixed(3), Dim::Dynamic];
+            TensorSpec::new("x", ElementType::F32, dims)
+        };
+        for most in [None, Some(24), Some(u64::MAX)] {
+            assert_eq!(spec(2).within(most).unwrap(), spec(2));
+        }
+        for batch in [3, usize::MAX] {
+            let error = spec(batch).within(Some(24)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("f32[{batch}, 3, ?] takes ")),
+                "{text}"
+            );
+            assert!(text.contains("but it may take 24"), "{text}");
+        }
     }
 
     #[test]

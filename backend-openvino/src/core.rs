@@ -163,7 +163,8 @@ pub(crate) fn reshape(model: &mut Model, options: &OpenOptions) -> Result<Option
     let declared = input_spec(&model.get_input_by_index(0).map_err(failed)?)?;
     let wanted = declared
         .clone()
-        .reshaped(options.shape.as_deref(), options.batch)?;
+        .reshaped(options.shape.as_deref(), options.batch)?
+        .within(options.most_input_bytes)?;
     if wanted == declared {
         return Ok(None);
     }

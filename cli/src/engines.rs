@@ -11,6 +11,8 @@ use model_file::Format;
 
 use crate::args::Backend;
 use crate::errors::Listed;
+#[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
+use crate::image_memory;
 use crate::options::EngineOptions;
 #[cfg(any(feature = "openvino", feature = "onnx"))]
 use crate::runtimes::library_dirs;
@@ -155,6 +157,7 @@ fn open_options(options: &EngineOptions) -> OpenOptions {
     open.extra_outputs.clone_from(&options.extra_outputs);
     open.threads = options.threads;
     open.requests = options.requests;
+    open.most_input_bytes = Some(image_memory::of_process().budget.bytes());
     open
 }
 

@@ -7,7 +7,7 @@
 use image_classification::SettingOrigin;
 
 /// Each field with its flag.
-const FLAGS: [(&str, &str); 49] = [
+const FLAGS: [(&str, &str); 50] = [
     ("DeviceInfo::properties", "classify devices --format json"),
     ("FeedOptions::jobs", "--jobs"),
     ("Isolation::cpu_time", "--isolate-cpu"),
@@ -40,6 +40,7 @@ const FLAGS: [(&str, &str); 49] = [
     ("layout", "--layout"),
     ("max_message", "--max-message"),
     ("mean", "--mean"),
+    ("most_input_bytes", "--image-memory"),
     ("other_model", "--other-model"),
     ("output", "--output-name"),
     ("precision", "--precision"),

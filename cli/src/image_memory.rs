@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use image_classification::ImageMemory;
+use image_classification::{ImageMemory, MemoryBudget};
 use sysinfo::System;
 
 /// The part of the machine's memory that images may take without `--image-memory`.
@@ -17,6 +17,12 @@ pub fn set(bytes: Option<u64>, jobs: usize) {
     let bytes = bytes.unwrap_or_else(default_bytes);
     // A second command in one process does not exist; a test may set it twice.
     let _ = OF_PROCESS.set(ImageMemory::new(bytes, jobs));
+}
+
+/// Sets the budget of the process of an engine, which decodes no images, to that of the process that started it.
+pub fn set_budget(bytes: u64) {
+    let budget = MemoryBudget::new(bytes);
+    let _ = OF_PROCESS.set(ImageMemory { budget, kept: 0 });
 }
 
 /// Returns the memory of this process.

@@ -17,6 +17,7 @@ use crate::engines;
 use crate::errors::{self, Hinted};
 use crate::files_read;
 use crate::image_decoder;
+use crate::image_memory;
 use crate::options::{EngineOptions, IsolationOptions};
 use crate::runtimes::library_dirs;
 
@@ -60,7 +61,11 @@ const DEFAULT_TENSOR_BYTES: u64 = 16 << 30;
 /// The work of a process.
 #[derive(Debug, Serialize, Deserialize)]
 enum Job {
-    Engine(Box<EngineOptions>),
+    Engine {
+        options: Box<EngineOptions>,
+        /// Bytes that a request may take.
+        budget: u64,
+    },
     Decoder {
         /// Images that are decoded at a time.
         jobs: usize,
@@ -71,7 +76,8 @@ enum Job {
 pub fn run_child() -> bool {
     engine_isolation::run_child(|job: Job| -> Result<Box<dyn InferBackend>, Error> {
         Ok(match job {
-            Job::Engine(options) => {
+            Job::Engine { options, budget } => {
+                image_memory::set_budget(budget);
                 let backend = engines::open(&options).map_err(|error| to_engine_error(&error))?;
                 Box::new(backend)
             }
@@ -208,7 +214,8 @@ fn open_isolated(
         };
         *named = Some(found.path);
     }
-    let backend = Isolated::open(&Job::Engine(options), &isolation)?;
+    let budget = image_memory::of_process().budget.bytes();
+    let backend = Isolated::open(&Job::Engine { options, budget }, &isolation)?;
     Ok(Arc::new(backend))
 }
 

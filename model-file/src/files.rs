@@ -21,7 +21,7 @@ pub const MOST_TFLITE_BYTES: u64 = 8 << 30;
 
 /// Checks the files of `model`, each engine's in the same way, by their content and whatever they are called.
 ///
-/// Every file has to be regular. The external data of an ONNX model must be in the model's directory (see
+/// Every file has to be regular. A TensorFlow graph must not have a checkpoint next to it. The external data of an ONNX model must be in the model's directory (see
 /// [`file_beside`](crate::file_beside)), and each tensor within its file. The weights of an IR must be within the
 /// `.bin` next to it. Engines check less, read other files or memory of the process, or crash; and their messages for
 /// a missing file do not name it.
@@ -48,6 +48,18 @@ pub fn check(model: impl Into<ModelSource>) -> Result<Vec<PathBuf>, Error> {
             return Ok(Vec::new());
         }
     };
+    // OpenVINO tries other front ends only for other names.
+    let is_tensorflow_last = match format {
+        Format::Onnx => is_called(model, "onnx"),
+        Format::Ir => is_called(model, "xml"),
+        Format::TensorflowLite => is_called(model, "tflite"),
+        Format::Paddle => is_called(model, "pdmodel"),
+        Format::SavedModel => true,
+        Format::Tensorflow => false,
+    };
+    if !is_tensorflow_last {
+        reject_checkpoint(model)?;
+    }
     let mut files = vec![model.clone()];
     match format {
         Format::SavedModel => return saved_model(model),
@@ -182,6 +194,31 @@ pub(crate) fn check_weights(file: &Path) -> Result<(), Error> {
     Err(error.with_hint(foreign.hint()))
 }
 
+/// Rejects a graph with a checkpoint next to it. OpenVINO would take it for the values of a `MetaGraph`, whatever the file
+/// is called, and open the files of the checkpoint itself.
+fn reject_checkpoint(model: &Path) -> Result<(), Error> {
+    let text = model.to_string_lossy();
+    // OpenVINO cuts the path at its last dot, even at that of a directory.
+    let stem = text.rsplit_once('.').map_or(&*text, |(stem, _)| stem);
+    let indexes = [
+        PathBuf::from(format!("{stem}.index")),
+        model.with_extension("index"),
+    ];
+    let Some(index) = indexes
+        .iter()
+        .find(|index| index.symlink_metadata().is_ok())
+    else {
+        return Ok(());
+    };
+    let message = "the model may be a TensorFlow MetaGraph, whose checkpoint is not read";
+    let error = Error::new(ErrorKind::ModelUnsupported, message)
+        .with_context("checkpoint", index.display())
+        .with_context("model", model.display());
+    Err(error.with_hint(
+        "convert a MetaGraph with OpenVINO's `ovc`, and give its .xml; move a frozen graph to another directory",
+    ))
+}
+
 fn check_tflite(model: &Path) -> Result<(), Error> {
     let unreadable = |source| missing(model, "the model cannot be read").with_source(source);
     let bytes = read_regular(model, MOST_TFLITE_BYTES).map_err(unreadable)?;
@@ -282,6 +319,13 @@ fn check_variables(model: &Path) -> Result<(), Error> {
     let error = missing(&index, "the values of the model's variables are missing");
     Err(error
         .with_hint("get the whole directory of the SavedModel, with its subdirectory `variables`"))
+}
+
+/// Returns whether the file's name ends in `.ending`, in this case.
+fn is_called(model: &Path, ending: &str) -> bool {
+    model
+        .extension()
+        .is_some_and(|extension| extension == ending)
 }
 
 /// Returns whether the file's name ends in `.ending`, ignoring case.
@@ -536,6 +580,43 @@ mod tests {
         let error = check(directory.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelNotFound);
         assert!(error.to_string().contains("variables.index"), "{error}");
+    }
+
+    #[test]
+    fn a_graph_with_a_checkpoint_is_refused_under_every_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("in.ner");
+        fs::create_dir(&inner).unwrap();
+        // Information on a MetaGraph, and its graph.
+        let graph = b"\x0a\x07*\x05serve\x12\x12\x0a\x10\x0a\x01x\x12\x0bPlaceholder";
+        let onnx = b"\x08\x08\x3a\x00";
+        for (name, content, index) in [
+            ("m.meta", &graph[..], "in.ner/m.index"),
+            ("m.pb", graph, "in.ner/m.index"),
+            ("m.pbtxt", graph, "in.ner/m.index"),
+            ("m.onnx", graph, "in.ner/m.index"),
+            ("m.ckpt.meta", graph, "in.ner/m.ckpt.index"),
+            ("m", graph, "in.ner/m.index"),
+            ("m", graph, "in.index"),
+            ("m.pb", onnx, "in.ner/m.index"),
+        ] {
+            let (model, index) = (inner.join(name), directory.path().join(index));
+            fs::write(&model, content).unwrap();
+            check(&model).unwrap();
+            // Whatever it is: a link to nothing may be one to a pipe when it is opened.
+            fs::write(&index, b"").unwrap();
+            let error = check(&model).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ModelUnsupported, "{name}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(&*index.to_string_lossy()), "{text}");
+            assert!(error.hint().unwrap().contains("`ovc`"));
+            fs::remove_file(&index).unwrap();
+            fs::remove_file(&model).unwrap();
+        }
+        // The front end of ONNX reads it.
+        fs::write(inner.join("m.onnx"), onnx).unwrap();
+        fs::write(inner.join("m.index"), b"").unwrap();
+        check(inner.join("m.onnx")).unwrap();
     }
 
     #[cfg(unix)]

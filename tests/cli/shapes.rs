@@ -1,6 +1,8 @@
 //! Models that trip: dynamic sizes, batches, formats that only one engine reads.
 
+use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use classify_tests::{
     Line, Needs, Run, blocks, ensure, expect_code, photos, run, set_up, small_model,
@@ -10,7 +12,7 @@ use libtest_mimic::{Failed, Trial};
 use crate::{classify, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 4] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 6] = [
         ("dynamic_sizes_take_a_shape_or_a_size", dynamic_sizes),
         ("a_batch_gives_what_single_images_give", small_batches),
         (
@@ -18,6 +20,11 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             batch_with_a_hole,
         ),
         ("formats_of_one_engine_say_so_on_the_other", formats),
+        (
+            "an_input_beyond_the_memory_is_refused_before_it_is_compiled",
+            large_inputs,
+        ),
+        ("a_checkpoint_of_a_graph_is_not_opened", checkpoints),
     ];
     let on_photos: [(&str, fn() -> Result<(), Failed>); 5] = [
         ("real_models_in_batches", real_batches),
@@ -70,7 +77,7 @@ fn dynamic_sizes() -> Result<(), Failed> {
     let (directory, image, other) = small_images()?;
     let inputs = [image, other];
     let preprocess = directory.path().join("p.json");
-    std::fs::write(&preprocess, r#"{"size": [8, 8]}"#)?;
+    fs::write(&preprocess, r#"{"size": [8, 8]}"#)?;
     let sized = preprocess.to_str().unwrap();
     for backend in BACKENDS {
         let classify =
@@ -244,7 +251,7 @@ fn agreed(file: &str, flags: &[&str], classes: usize) -> Result<[Vec<Vec<Line>>;
 fn size_of_a_file() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let size = directory.path().join("size.json");
-    std::fs::write(&size, r#"{"size": [48, 192]}"#)?;
+    fs::write(&size, r#"{"size": [48, 192]}"#)?;
     let found = agreed(
         OPEN_SIZES,
         &["--preprocess", size.to_str().ok_or("a path")?],
@@ -253,6 +260,62 @@ fn size_of_a_file() -> Result<(), Failed> {
     let expected = agreed(OPEN_SIZES, &["--shape", "1,3,48,192"], 2)?;
     for (found, expected) in found.iter().zip(&expected) {
         ensure(close(found, expected), (found, expected))?;
+    }
+    Ok(())
+}
+
+/// The messages of an engine that compiled the model first would be others.
+fn large_inputs() -> Result<(), Failed> {
+    let (directory, image, _) = small_images()?;
+    let ir = directory.path().join("huge.xml");
+    let text = fs::read_to_string(small_model("plain.xml"))?;
+    fs::write(&ir, text.replacen("1,3,8,8", "2147483648,3,8,8", 1))?;
+    fs::copy(small_model("plain.bin"), ir.with_extension("bin"))?;
+    let onnx = small_model("huge-batch.onnx");
+    let plain = small_model("plain.onnx");
+    let huge = "f32[2147483648, 3, 8, 8] takes 1649267441664 bytes";
+    let reshaped = "f32[1024, 3, 512, 512] takes 3221225472 bytes";
+    for (backend, model, flags, input) in [
+        ("openvino", &onnx, &[][..], huge),
+        ("openvino", &onnx, &["--isolate"], huge),
+        ("openvino", &ir, &[], huge),
+        ("openvino", &plain, &["--shape", "1024,3,512,512"], reshaped),
+        ("onnx", &onnx, &[], huge),
+        ("rten", &onnx, &[], huge),
+    ] {
+        let flags = [&["--image-memory", "256M"], flags].concat();
+        let run = classify_with(backend, model.clone(), &flags, std::slice::from_ref(&image));
+        expect_code(&run, 2)?;
+        for words in [
+            input,
+            "but it may take 234881024",
+            "a larger --image-memory",
+        ] {
+            ensure(run.stderr.contains(words), (backend, model, words, &run))?;
+        }
+    }
+    Ok(())
+}
+
+/// A pipe in the place of a checkpoint would be waited for.
+fn checkpoints() -> Result<(), Failed> {
+    // Information on a MetaGraph, and its graph.
+    let graph = b"\x0a\x07*\x05serve\x12\x12\x0a\x10\x0a\x01x\x12\x0bPlaceholder";
+    let (directory, image, _) = small_images()?;
+    let at = |name: &str| directory.path().join(name);
+    let made = Command::new("mkfifo").arg(at("m.index")).status()?;
+    ensure(made.success(), made)?;
+    for name in ["m.meta", "m.pb", "m.pbtxt", "m.ckpt", "m"] {
+        fs::write(at(name), graph)?;
+        for flags in [&[][..], &["--isolate"]] {
+            let run = classify_with("openvino", at(name), flags, std::slice::from_ref(&image));
+            expect_code(&run, 2)?;
+            ensure(
+                run.stderr.contains("whose checkpoint is not read"),
+                (name, &run),
+            )?;
+            ensure(run.stderr.contains("m.index"), (name, &run))?;
+        }
     }
     Ok(())
 }

@@ -132,6 +132,7 @@ harmful("hostile-name", [
 classifier("dynamic-batch", value("input", ["N", 3, SIZE, SIZE]), output=[value("output", ["N", CLASSES])])
 classifier("dynamic-size", value("input", [1, 3, "H", "W"]))
 classifier("batch-of-two", value("input", [2, 3, SIZE, SIZE]), output=[value("output", [2, CLASSES])])
+classifier("huge-batch", value("input", [2**31, 3, SIZE, SIZE]), output=[value("output", [2**31, CLASSES])])
 classifier("three-classes", image, classes=3)
 # ImageNet's classes behind one for the background.
 classifier("with-background", image, classes=1001)

@@ -313,6 +313,8 @@ impl TryFrom<InspectArgs> for InspectOptions {
 
     fn try_from(mut args: InspectArgs) -> anyhow::Result<Self> {
         let model = args.model.or(args.model_flag);
+        // It limits the input of the model too.
+        set_up_decoding(&args.engine.tuning);
         Ok(Self {
             engine: EngineOptions::of_flags(model, args.engine, &mut args.preprocess)?,
             preprocess: args.preprocess.checked()?,

@@ -4,8 +4,9 @@ use super::error::DecodeError;
 
 /// Largest size of a row in bytes, for formats whose rows are held several times in addition to the pixels.
 pub(super) const MOST_ROW_BYTES: u64 = 16 << 20;
-/// Largest width of a row in these formats. The rows of a few lines that are wider take more than the pixels.
-pub(super) const MOST_ROW_PIXELS: u64 = 1 << 20;
+/// Largest width and height, which are OpenCV's. The buffers and the work for each row or column of an image of a few lines
+/// are many times those of its pixels: of 1 x 178,956,970 pixels, a filter took 20 seconds.
+pub(super) const MOST_SIDE: u64 = 1 << 20;
 /// Bytes for tables, states and small buffers that every decoder has.
 pub(super) const SMALL: u64 = 1 << 20;
 
@@ -16,7 +17,7 @@ pub(super) const SMALL: u64 = 1 << 20;
 pub struct DecodeLimits {
     /// Bytes of the file.
     pub file_bytes: u64,
-    /// Width × height.
+    /// Width × height. Each of them is at most 1,048,576 anyway.
     pub pixels: u64,
     /// Bytes of the decoded image, in the decoder's own format.
     pub decoded_bytes: u64,
@@ -54,5 +55,7 @@ pub(super) fn check_size(
         "a pixel count",
         u64::from(width) * u64::from(height),
         limits.pixels,
-    )
+    )?;
+    within("a width in pixels", width.into(), MOST_SIDE)?;
+    within("a height in pixels", height.into(), MOST_SIDE)
 }

@@ -18,6 +18,7 @@ mod orientation;
 mod png;
 mod rgb;
 mod tiff;
+mod vp8l;
 mod webp;
 
 use std::ffi::OsStr;

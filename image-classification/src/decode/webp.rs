@@ -2,6 +2,7 @@
 //! an alpha channel.
 
 use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use image::ImageFormat;
 
@@ -9,7 +10,7 @@ use super::codecs;
 use super::header::ImageHeader;
 use super::limits::SMALL;
 use super::rgb::{RGB, buffer_of};
-use super::{DecodeError, DecodeLimits, Image};
+use super::{DecodeError, DecodeLimits, Image, vp8l};
 
 const FORMAT: &str = "WebP";
 /// Bytes that show the kind of a file.
@@ -25,9 +26,9 @@ pub(super) fn header<R: BufRead + Seek>(
     limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
     let head = head(&mut source).map_err(DecodeError::Unreadable)?;
-    let source = patched(source, &head).map_err(DecodeError::Unreadable)?;
-    let mut header = codecs::header(source, ImageFormat::WebP, limits)?;
-    header.working = working(&header, &head, length);
+    let mut source = patched(source, &head).map_err(DecodeError::Unreadable)?;
+    let mut header = codecs::header(&mut source, ImageFormat::WebP, limits)?;
+    header.working = working(&header, &head, length) + table_bytes(&mut source, &header, &head)?;
     if is_animated(&head) {
         header.buffer = header.pixel_bytes(1);
     }
@@ -88,20 +89,26 @@ struct Frame {
     file: Vec<u8>,
 }
 
+/// Bytes of a frame before its chunks.
+const PLACE: usize = 16;
+
+/// Returns a number of three bytes in the place of a frame.
+fn number(place: &[u8; PLACE], at: usize) -> u32 {
+    u32::from_le_bytes([place[at], place[at + 1], place[at + 2], 0])
+}
+
 impl Frame {
     /// Reads the first frame, if there is one.
     fn read<R: BufRead + Seek>(source: &mut R) -> io::Result<Option<Self>> {
-        /// Bytes of a frame before its chunks.
-        const PLACE: usize = 16;
-        let Some(frame) = find_chunk(source, |chunk| chunk.kind == *b"ANMF")? else {
+        let Some(frame) = find_chunk(source, CHUNKS, |chunk| chunk.kind == *b"ANMF")? else {
             return Ok(None);
         };
         let mut content = Vec::new();
         source.take(frame.length.into()).read_to_end(&mut content)?;
-        let Some((place, chunks)) = content.split_at_checked(PLACE) else {
+        let Some((place, chunks)) = content.split_first_chunk() else {
             return Ok(None);
         };
-        let number = |at: usize| u32::from_le_bytes([place[at], place[at + 1], place[at + 2], 0]);
+        let number = |at| number(place, at);
         let has_alpha = chunks.starts_with(b"ALPH");
         let mut file = b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0".to_vec();
         file.extend([if has_alpha { ALPHA } else { 0 }, 0, 0, 0]);
@@ -136,7 +143,7 @@ fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Resu
     if head[12..16] == *b"VP8X" && head[20] & (ALPHA | ANIMATION) != 0 {
         return Ok(false);
     }
-    let pixels = find_chunk(source, |chunk| {
+    let pixels = find_chunk(source, CHUNKS, |chunk| {
         matches!(&chunk.kind, b"VP8L" | b"VP8 " | b"ALPH")
     })?;
     Ok(pixels.is_some_and(|chunk| chunk.kind == *b"VP8L"))
@@ -145,7 +152,7 @@ fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Resu
 /// Returns whether the metadata end within the file. The decoder allocates what their chunks claim: up to 4 GB.
 pub(super) fn has_whole_metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<bool> {
     let end = source.seek(SeekFrom::End(0))?;
-    let cut = find_chunk(source, |chunk| {
+    let cut = find_chunk(source, CHUNKS, |chunk| {
         matches!(&chunk.kind, b"EXIF" | b"XMP ") && chunk.place + u64::from(chunk.length) > end
     })?;
     Ok(cut.is_none())
@@ -158,12 +165,13 @@ struct Chunk {
     place: u64,
 }
 
-/// Finds the first chunk that `is_wanted`; the source stands at its content then.
+/// Finds the first chunk from `start` on that `is_wanted`; the source stands at its content then.
 fn find_chunk<R: BufRead + Seek>(
     source: &mut R,
+    start: u64,
     is_wanted: impl Fn(&Chunk) -> bool,
 ) -> io::Result<Option<Chunk>> {
-    let mut place = source.seek(SeekFrom::Start(CHUNKS))?;
+    let mut place = source.seek(SeekFrom::Start(start))?;
     loop {
         let mut head = [0; 8];
         if let Err(error) = source.read_exact(&mut head) {
@@ -185,6 +193,100 @@ fn find_chunk<R: BufRead + Seek>(
         source.seek_relative(padded)?;
         place += padded.unsigned_abs();
     }
+}
+
+/// Returns an upper bound of the bytes of the Huffman tables that the decoder has at a time: those of the lossless pixels,
+/// or those of the alpha channel of lossy ones.
+fn table_bytes<R: BufRead + Seek>(
+    source: &mut R,
+    header: &ImageHeader,
+    head: &[u8; HEAD],
+) -> Result<u64, DecodeError> {
+    if head[12..16] == *b"VP8 " {
+        return Ok(0);
+    }
+    let size = (header.width, header.height);
+    if !is_animated(head) {
+        let has_alpha = head[20] & ALPHA != 0;
+        return table_bytes_of(source, CHUNKS..u64::MAX, size, has_alpha);
+    }
+    let Some((chunks, place)) = first_frame(source, CHUNKS..u64::MAX)? else {
+        return Ok(0);
+    };
+    let number = |at| number(&place, at);
+    let frame = (number(6) + 1, number(9) + 1);
+    // A frame that exceeds the image is not decoded.
+    if number(0) * 2 + frame.0 > size.0 || number(3) * 2 + frame.1 > size.1 {
+        return Ok(0);
+    }
+    table_bytes_of(source, chunks, frame, true)
+}
+
+/// Does [`table_bytes`] for the chunks at these places. The decoder looks into a frame too, even if nothing says that
+/// there is an animation, and at an alpha channel only if the header claims one.
+fn table_bytes_of<R: BufRead + Seek>(
+    source: &mut R,
+    places: Range<u64>,
+    size: (u32, u32),
+    has_alpha: bool,
+) -> Result<u64, DecodeError> {
+    let frame = first_frame(source, places.clone())?;
+    let mut most = 0;
+    for places in [Some(places), frame.map(|(chunks, _)| chunks)]
+        .iter()
+        .flatten()
+    {
+        for kind in [*b"VP8L", *b"ALPH"] {
+            let Some(chunk) = find_in(source, places, kind)? else {
+                continue;
+            };
+            let mut stream = source.take(chunk.length.into());
+            let is_alpha = kind == *b"ALPH";
+            if is_alpha && !has_alpha {
+                continue;
+            }
+            if is_alpha {
+                const COMPRESSION: u8 = 0b11;
+                let mut flags = [0];
+                let count = stream.read(&mut flags).map_err(DecodeError::Unreadable)?;
+                if count == 0 || flags[0] & COMPRESSION == 0 {
+                    continue;
+                }
+            }
+            most = most.max(vp8l::table_bytes(stream, size, !is_alpha)?);
+        }
+    }
+    Ok(most)
+}
+
+/// Finds the first frame at these places. Returns the places of its chunks, and its own on the canvas.
+fn first_frame<R: BufRead + Seek>(
+    source: &mut R,
+    places: Range<u64>,
+) -> Result<Option<(Range<u64>, [u8; PLACE])>, DecodeError> {
+    let Some(frame) = find_in(source, &places, *b"ANMF")? else {
+        return Ok(None);
+    };
+    let mut place = [0; PLACE];
+    match source.read_exact(&mut place) {
+        Ok(()) => (),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(DecodeError::Unreadable(error)),
+    }
+    let end = frame.place + u64::from(frame.length);
+    Ok(Some((frame.place + PLACE as u64..end, place)))
+}
+
+/// Finds the first chunk of a kind at these places.
+fn find_in<R: BufRead + Seek>(
+    source: &mut R,
+    places: &Range<u64>,
+    kind: [u8; 4],
+) -> Result<Option<Chunk>, DecodeError> {
+    find_chunk(source, places.start, |chunk| {
+        chunk.kind == kind && chunk.place < places.end
+    })
+    .map_err(DecodeError::Unreadable)
 }
 
 /// Returns a reader that claims an alpha channel for a lossless image; the decoder looks at the claim only to choose

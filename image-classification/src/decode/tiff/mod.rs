@@ -14,7 +14,7 @@ use self::pixels::Samples;
 use super::format::Format;
 use super::header::ImageHeader;
 use super::ifd::Directory;
-use super::limits::{MOST_ROW_BYTES, MOST_ROW_PIXELS, SMALL, check_size, within};
+use super::limits::{MOST_ROW_BYTES, MOST_SIDE, SMALL, check_size, within};
 use super::orientation::{self, Metadata};
 use super::rgb::{RGB, capacity_of};
 use super::{DecodeError, DecodeLimits, Image, jpeg};
@@ -208,7 +208,7 @@ fn open<R: BufRead + Seek>(
     within(
         "a width of a strip or tile in pixels",
         layout.chunk.0.into(),
-        MOST_ROW_PIXELS,
+        MOST_SIDE,
     )?;
     let pixels = u64::from(layout.width) * u64::from(layout.height);
     within(
