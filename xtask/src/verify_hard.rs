@@ -12,7 +12,7 @@ pub struct Choices {
     /// Try this corpus alone, such as png, onnx or gates; may be given several times
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Try so many inputs of each corpus [default: 100000, of models on engines 3000]
+    /// Try so many inputs of each corpus [default: 100000, end to end 300, of models on engines 3000]
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Make the inputs from this seed [default: 1]
