@@ -45,13 +45,17 @@ const MOST_ARRAYS: usize = 4;
 pub fn read_archive(path: &Path) -> anyhow::Result<String> {
     let length = fs::metadata(path)?.len();
     let listed = archive::list(path)?;
+    let mut read = vec![format!("{:?}", listed.others)];
     for image in &listed.images {
         assert!(image.path.starts_with(path), "{}", image.path.display());
         if let Some(member) = &image.member {
             assert!(member.offset + member.bytes <= length, "{member:?}");
         }
+        // As `Debug` shows it, the problem may have a backtrace, which depends on the caller.
+        let problem = image.problem.as_ref().map(|problem| format!("{problem:#}"));
+        read.push(format!("{:?} {:?} {problem:?}", image.path, image.member));
     }
-    Ok(format!("{listed:?}"))
+    Ok(read.join("\n"))
 }
 
 /// Reads the arrays of an npz archive, or of the npy files of a directory.

@@ -224,8 +224,7 @@ fn timed(name: &'static str, run: impl FnOnce() -> Outcome) -> (&'static str, Ou
 }
 
 fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(setup::workspace()).stdin(Stdio::null());
+    let mut command = crate::cargo::cargo();
     if env::var_os("CI").is_some() {
         // Nothing is compiled a second time there.
         command.env("CARGO_INCREMENTAL", "0");
