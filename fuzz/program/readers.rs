@@ -53,16 +53,20 @@ pub fn read_archive(path: &Path) -> anyhow::Result<String> {
         }
         // As `Debug` shows it, the problem may have a backtrace, which depends on the caller.
         let problem = image.problem.as_ref().map(|problem| format!("{problem:#}"));
-        read.push(format!("{:?} {:?} {problem:?}", image.path, image.member));
+        let path = image.path.display();
+        read.push(format!("{path} {:?} {problem:?}", image.member));
     }
     Ok(read.join("\n"))
 }
 
 /// Reads the arrays of an npz archive, or of the npy files of a directory.
 pub fn read_arrays(path: &Path) -> anyhow::Result<String> {
-    let open = || match path.is_dir() {
-        true => Ok(ArrayFiles::directory(path)),
-        false => ArrayFiles::npz(path, File::open(path)?),
+    let open = || {
+        if path.is_dir() {
+            Ok(ArrayFiles::directory(path))
+        } else {
+            ArrayFiles::npz(path, File::open(path)?)
+        }
     };
     let names = open()?.names()?;
     let names = names.iter().filter_map(|name| name.strip_suffix(".npy"));
