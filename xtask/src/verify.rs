@@ -314,6 +314,25 @@ fn table(results: &[(&str, Outcome, f64)]) -> String {
 mod tests {
     use super::*;
 
+    /// OSS-Fuzz builds nothing if one has none.
+    #[test]
+    #[cfg(unix)]
+    fn every_fuzz_target_has_seeds() {
+        let fuzz = setup::workspace().join("fuzz");
+        let mut targets = 0;
+        for target in std::fs::read_dir(fuzz.join("fuzz_targets")).unwrap() {
+            let target = target.unwrap().path();
+            let corpus = tempfile::tempdir().unwrap();
+            let status = Command::new(fuzz.join("seed.sh"))
+                .arg(target.file_stem().unwrap())
+                .arg(corpus.path())
+                .status();
+            assert!(status.unwrap().success(), "{}", target.display());
+            targets += 1;
+        }
+        assert!(targets > 0);
+    }
+
     #[test]
     fn the_table_names_every_step_and_why_one_did_not_pass() {
         let results = [
