@@ -57,3 +57,8 @@ case $target in
         exit 2
         ;;
 esac
+# A pattern without a file copies nothing.
+if [ -z "$(ls "$corpus")" ]; then
+    echo "$target has no seeds" >&2
+    exit 1
+fi

@@ -1,21 +1,13 @@
 //! Arrays of NumPy: an npz archive, or an npy file in a directory. The first byte says which.
 #![no_main]
-#![allow(dead_code)]
 
-#[path = "../program/errors.rs"]
-mod errors;
-#[path = "../../cli/src/arrays/header.rs"]
-mod header;
-#[path = "../../cli/src/arrays/reader.rs"]
-mod reader;
+#[path = "../program/readers.rs"]
+mod readers;
 
 use std::cell::RefCell;
-use std::fs::File;
 
 use libfuzzer_sys::fuzz_target;
-use reader::ArrayFiles;
-
-const MOST: u64 = 1 << 20;
+use readers::{args, errors, input, terminal};
 
 thread_local! {
     static DIRECTORY: RefCell<tempfile::TempDir> = RefCell::new(tempfile::tempdir().expect("a directory"));
@@ -30,28 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
         let name = if is_archive { "a.npz" } else { "array.npy" };
         let path = directory.path().join(name);
         std::fs::write(&path, content).expect("a file");
-        let file = || File::open(&path).expect("it was written");
-        let open = || match is_archive {
-            true => ArrayFiles::npz(&path, file()),
-            false => Ok(ArrayFiles::directory(directory.path())),
-        };
-        let Ok(names) = open().and_then(|files| files.names()) else {
-            return;
-        };
-        for name in names
-            .iter()
-            .filter_map(|name| name.strip_suffix(".npy"))
-            .take(4)
-        {
-            let mut files = open().expect("it opened before");
-            let _ = files.array(name).and_then(|array| array.texts(MOST));
-            let _ = files.array(name).and_then(|array| {
-                array.rows(MOST, |_, row| {
-                    assert!(row.len() as u64 <= MOST);
-                    Ok(())
-                })
-            });
-        }
+        let _ = readers::read_arrays(if is_archive { &path } else { directory.path() });
         std::fs::remove_file(&path).expect("it was there");
     });
 });

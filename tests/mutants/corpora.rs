@@ -55,6 +55,19 @@ const fn image(name: &'static str, form: Form) -> Corpus {
     }
 }
 
+/// Files of a corpus above as the whole program reads and uses them. A process for each takes a good part of a second.
+const fn end_to_end(
+    name: &'static str,
+    form: Form,
+    start: fn(&Path) -> Box<dyn Reader>,
+    few: u64,
+) -> Corpus {
+    Corpus {
+        many: 300,
+        ..own(name, form, start, few)
+    }
+}
+
 /// A process that loads an engine takes a good part of a second.
 const fn engine(name: &'static str, form: Form, start: fn(&Path) -> Box<dyn Reader>) -> Corpus {
     Corpus {
@@ -65,7 +78,7 @@ const fn engine(name: &'static str, form: Form, start: fn(&Path) -> Box<dyn Read
     }
 }
 
-pub const CORPORA: [Corpus; 33] = [
+pub const CORPORA: [Corpus; 38] = [
     image("jpeg", Form::Bytes),
     image("png", Form::Png),
     image("gif", Form::Bytes),
@@ -88,11 +101,16 @@ pub const CORPORA: [Corpus; 33] = [
     own("truth", Form::Text, reader::truth, 800),
     own("answers", Form::Bytes, reader::answers, 1500),
     own("lines", Form::Text, program::lines, 400),
-    own("archives", Form::Tar, program::archives, 40),
-    own("npy", Form::Bytes, program::npy, 40),
-    own("npz", Form::Zip, program::npz, 40),
-    own("plugins", Form::Text, program::plugins, 10),
-    own("gates", Form::Text, program::gates, 40),
+    own("archives", Form::Tar, reader::archives, 800),
+    own("npy", Form::Bytes, reader::npy, 800),
+    own("npz", Form::Zip, reader::npz, 800),
+    own("plugins", Form::Text, reader::plugins, 800),
+    own("gates", Form::Text, reader::gates, 400),
+    end_to_end("archives-end-to-end", Form::Tar, program::archives, 40),
+    end_to_end("npy-end-to-end", Form::Bytes, program::npy, 40),
+    end_to_end("npz-end-to-end", Form::Zip, program::npz, 40),
+    end_to_end("plugins-end-to-end", Form::Text, program::plugins, 10),
+    end_to_end("gates-end-to-end", Form::Text, program::gates, 40),
     engine("onnx-on-onnxruntime", Form::Bytes, program::onnx_on_onnx),
     engine("onnx-on-openvino", Form::Bytes, program::onnx_on_openvino),
     engine("onnx-on-rten", Form::Bytes, program::onnx_on_rten),

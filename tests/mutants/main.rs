@@ -20,6 +20,9 @@ mod random;
 #[cfg(target_os = "linux")]
 mod reader;
 #[cfg(target_os = "linux")]
+#[path = "../../fuzz/program/readers.rs"]
+mod readers;
+#[cfg(target_os = "linux")]
 mod repair;
 #[cfg(target_os = "linux")]
 mod seeds;
@@ -29,6 +32,10 @@ mod supervisor;
 mod trials;
 #[cfg(target_os = "linux")]
 mod worker;
+
+// By these names the readers know each other.
+#[cfg(target_os = "linux")]
+use readers::{args, errors, input, terminal};
 
 /// Memory and deaths are read from Linux.
 #[cfg(not(target_os = "linux"))]

@@ -17,9 +17,13 @@ use crate::worker::peak_kib;
 /// A process that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// The program in a directory of its own, without the variables of the user.
-fn classify(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
+const CLASSIFY: &str = env!("CARGO_BIN_EXE_classify");
+/// The program whose faults are planted.
+const SHELL: &str = "/bin/sh";
+
+/// A program in a directory of its own, without the variables of the user.
+fn command(program: &str, directory: &Path) -> Command {
+    let mut command = Command::new(program);
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CLASSIFY_") && name != "CLASSIFY_HOME" || name.starts_with("RUST_") {
@@ -46,9 +50,13 @@ fn complaint(stderr: &str) -> Option<String> {
 
 /// Waits for a process. `None` if it hangs: it is killed then. `peak` becomes its memory, which is looked at every 20 ms or
 /// more often.
-fn wait(child: &mut Child, peak: &mut i64) -> std::io::Result<Option<ExitStatus>> {
+fn wait(
+    child: &mut Child,
+    patience: Duration,
+    peak: &mut i64,
+) -> std::io::Result<Option<ExitStatus>> {
     let name = child.id().to_string();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience;
     let mut pause = Duration::from_micros(500);
     while Instant::now() < end {
         *peak = peak_kib(&name).unwrap_or_default().max(*peak);
@@ -65,6 +73,7 @@ fn wait(child: &mut Child, peak: &mut i64) -> std::io::Result<Option<ExitStatus>
 
 /// A process for each file.
 struct Process {
+    program: &'static str,
     directory: PathBuf,
     /// The name of the file.
     file: PathBuf,
@@ -73,6 +82,7 @@ struct Process {
     has_verdict: bool,
     /// Its engine has a process of its own, which may die.
     is_isolated: bool,
+    patience: Duration,
     peak_kib: i64,
 }
 
@@ -80,13 +90,13 @@ impl Process {
     fn run(&mut self, bytes: &[u8]) -> std::io::Result<Outcome> {
         fs::write(&self.file, bytes)?;
         let (out, err) = (self.directory.join("stdout"), self.directory.join("stderr"));
-        let mut command = classify(&self.directory);
+        let mut command = command(self.program, &self.directory);
         command.args(&self.arguments);
         let mut child = command
             .stdout(File::create(&out)?)
             .stderr(File::create(&err)?)
             .spawn()?;
-        let status = wait(&mut child, &mut self.peak_kib)?;
+        let status = wait(&mut child, self.patience, &mut self.peak_kib)?;
         let read = |path: &Path| fs::read(path).map(|it| String::from_utf8_lossy(&it).into_owned());
         let (stdout, stderr) = (read(&out)?, read(&err)?);
         let Some(status) = status else {
@@ -118,6 +128,7 @@ impl Reader for Process {
 
 fn process(directory: &Path, file: &str, arguments: &[&str]) -> Process {
     Process {
+        program: CLASSIFY,
         directory: directory.to_owned(),
         file: directory.join(file),
         arguments: arguments.iter().map(|it| (*it).to_owned()).collect(),
@@ -125,8 +136,18 @@ fn process(directory: &Path, file: &str, arguments: &[&str]) -> Process {
             .first()
             .is_some_and(|first| ["compare", "check"].contains(first)),
         is_isolated: false,
+        patience: PATIENCE,
         peak_kib: 0,
     }
+}
+
+/// A shell that runs each file.
+pub fn planted_processes(directory: &Path) -> Box<dyn Reader> {
+    Box::new(Process {
+        program: SHELL,
+        patience: Duration::from_secs(2),
+        ..process(directory, "fault", &["fault"])
+    })
 }
 
 /// A small model and an image for it in the directory, as paths.
@@ -274,6 +295,8 @@ pub fn tflite_on_openvino(directory: &Path) -> Box<dyn Reader> {
 
 /// One process for many files: each is a line of a stream, and the next one waits for its answer.
 struct Stream {
+    program: &'static str,
+    arguments: Vec<String>,
     directory: PathBuf,
     /// Makes a line of a file.
     line: fn(&[u8]) -> Vec<u8>,
@@ -290,19 +313,9 @@ struct Running {
 impl Stream {
     fn start(&mut self) -> std::io::Result<&mut Running> {
         if self.running.is_none() {
-            let mut command = classify(&self.directory);
+            let mut command = command(self.program, &self.directory);
             command
-                .args([
-                    "--backend",
-                    "rten",
-                    "--color",
-                    "rgb",
-                    "--scores",
-                    "raw",
-                    "-q",
-                ])
-                .args(["--image-memory", "256M", "--stream", "-m"])
-                .arg(checkout().join("tests/data/plain.onnx"))
+                .args(&self.arguments)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(File::create(self.directory.join("stderr"))?);
@@ -336,8 +349,8 @@ impl Stream {
         drop(running.stdin);
         let mut rest = String::new();
         let _ = running.stdout.read_to_string(&mut rest);
-        let status =
-            wait(&mut running.child, &mut self.peak_kib).map_err(|error| error.to_string())?;
+        let status = wait(&mut running.child, PATIENCE, &mut self.peak_kib)
+            .map_err(|error| error.to_string())?;
         let stderr = fs::read(self.directory.join("stderr")).unwrap_or_default();
         let stderr = String::from_utf8_lossy(&stderr);
         match status {
@@ -379,28 +392,56 @@ impl Reader for Stream {
     }
 }
 
-/// Images, each in a line of its own.
-pub fn images(directory: &Path) -> Box<dyn Reader> {
-    Box::new(Stream {
+fn stream(directory: &Path, line: fn(&[u8]) -> Vec<u8>) -> Stream {
+    let model = checkout().join("tests/data/plain.onnx");
+    let arguments = [
+        "--backend",
+        "rten",
+        "--color",
+        "rgb",
+        "--scores",
+        "raw",
+        "-q",
+        "--image-memory",
+        "256M",
+        "--stream",
+        "-m",
+        &model.display().to_string(),
+    ];
+    Stream {
+        program: CLASSIFY,
+        arguments: arguments.map(str::to_owned).into(),
         directory: directory.to_owned(),
-        line: |bytes| format!("{{\"image\":\"{}\"}}\n", BASE64.encode(bytes)).into_bytes(),
+        line,
         running: None,
         peak_kib: 0,
-    })
+    }
+}
+
+/// Images, each in a line of its own.
+pub fn images(directory: &Path) -> Box<dyn Reader> {
+    Box::new(stream(directory, |bytes| {
+        format!("{{\"image\":\"{}\"}}\n", BASE64.encode(bytes)).into_bytes()
+    }))
 }
 
 /// Lines of a stream.
 pub fn lines(directory: &Path) -> Box<dyn Reader> {
     fs::write(directory.join("good.ppm"), GOOD_IMAGE).expect("a file");
+    Box::new(stream(directory, |bytes| {
+        let line = bytes
+            .iter()
+            .map(|byte| if *byte == b'\n' { b' ' } else { *byte });
+        line.chain([b'\n']).collect()
+    }))
+}
+
+/// A shell that runs each line.
+pub fn planted_stream(directory: &Path) -> Box<dyn Reader> {
+    let script = "while read -r line; do eval \"$line\"; done";
     Box::new(Stream {
-        directory: directory.to_owned(),
-        line: |bytes| {
-            let line = bytes
-                .iter()
-                .map(|byte| if *byte == b'\n' { b' ' } else { *byte });
-            line.chain([b'\n']).collect()
-        },
-        running: None,
-        peak_kib: 0,
+        program: SHELL,
+        arguments: ["-c", script].map(str::to_owned).into(),
+        ..stream(directory, |bytes| [bytes, b"\n"].concat())
     })
 }

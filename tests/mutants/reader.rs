@@ -12,6 +12,8 @@ use evaluation::{Digest, Recording};
 use image_classification::{Labels, sources};
 use model_file::tensorflow::{Graph, Output};
 
+use crate::readers;
+
 /// The answer to one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -251,6 +253,45 @@ pub fn answers(_: &Path) -> Box<dyn Reader> {
         }
         Ok(format!("{images} {}", reader.artificial().len()))
     })
+}
+
+/// A reader of the program, which gets the path of a file.
+fn of_program(
+    file: PathBuf,
+    read: impl Fn(&Path) -> anyhow::Result<String> + 'static,
+) -> Box<dyn Reader> {
+    Here::boxed(move |bytes| {
+        fs::write(&file, bytes).map_err(text)?;
+        read(&file).map_err(|error| format!("{error:#}"))
+    })
+}
+
+/// Archives of images.
+pub fn archives(directory: &Path) -> Box<dyn Reader> {
+    of_program(directory.join("a.tar"), readers::read_archive)
+}
+
+/// Arrays of another program in an archive.
+pub fn npz(directory: &Path) -> Box<dyn Reader> {
+    of_program(directory.join("a.npz"), readers::read_arrays)
+}
+
+/// An array of another program as the only file of a directory.
+pub fn npy(directory: &Path) -> Box<dyn Reader> {
+    let arrays = directory.to_owned();
+    of_program(directory.join("array.npy"), move |_| {
+        readers::read_arrays(&arrays)
+    })
+}
+
+/// Files of `classify check`.
+pub fn gates(directory: &Path) -> Box<dyn Reader> {
+    of_program(directory.join("gate.toml"), readers::read_gates)
+}
+
+/// Plugins files of `OpenVINO`.
+pub fn plugins(directory: &Path) -> Box<dyn Reader> {
+    of_program(directory.join("plugins.xml"), readers::read_plugins)
 }
 
 /// A reader with planted faults, which shows that each of them is found. The first byte says which.

@@ -64,12 +64,12 @@ pub fn all(has_set_up: bool) -> anyhow::Result<Seeds> {
         "configuration",
         [texts("preprocess")?, own("configuration")?].concat(),
     );
-    add("plugins", [texts("plugins")?, own("plugins")?].concat());
-    add("gates", own("gates")?);
     add("lines", own("lines")?);
-    add("archives", own("archives")?);
-    add("npy", own("npy")?);
-    add("npz", own("npz")?);
+    for corpus in ["archives", "gates", "npy", "npz", "plugins"] {
+        let files = [texts(corpus)?, own(corpus)?].concat();
+        add(&format!("{corpus}-end-to-end"), files.clone());
+        add(corpus, files);
+    }
     let made = tempfile::tempdir()?;
     let recorded = recorded(made.path())?;
     add("recordings", [texts("recording")?, vec![recorded]].concat());

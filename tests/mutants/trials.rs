@@ -9,8 +9,9 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 
 use crate::corpora::{CORPORA, Corpus, Kind};
+use crate::reader::Outcome;
 use crate::supervisor::{Figures, Plan, run as supervise};
-use crate::{hard, seeds, worker};
+use crate::{hard, program, seeds, worker};
 
 /// The seed of the trials. Another one is `cargo verify-hard`'s business.
 const SEED: u64 = 20_261_128;
@@ -26,7 +27,9 @@ pub fn run() -> ExitCode {
     let mut trials: Vec<Trial> = own
         .map(|corpus| {
             let needs = match corpus.name {
-                "plugins" => Needs::engine(&backend_openvino::find_library(None, &library_dirs())),
+                "plugins-end-to-end" => {
+                    Needs::engine(&backend_openvino::find_library(None, &library_dirs()))
+                }
                 _ if corpus.kind == Kind::OwnWithSetUp => set_up.clone(),
                 _ => Needs::nothing(),
             };
@@ -39,6 +42,14 @@ pub fn run() -> ExitCode {
     trials.push(Trial::test("planted_faults_are_found", move || {
         planted_faults(&planted)
     }));
+    trials.push(Trial::test(
+        "planted_faults_of_processes_are_found",
+        planted_processes,
+    ));
+    trials.push(Trial::test(
+        "planted_faults_of_streams_are_found",
+        planted_streams,
+    ));
     trials.push(Trial::test("an_input_is_the_same_everywhere", move || {
         same_inputs(&seeds)
     }));
@@ -98,6 +109,66 @@ fn planted_faults(seeds: &Seeds) -> Result<(), Failed> {
 
 fn planted_count(figures: &Figures, corpus: &Corpus) -> usize {
     figures.faults(corpus).len()
+}
+
+/// A process that dies, panics, has an unknown exit code, or hangs; the others end as they may.
+fn planted_processes() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let mut reader = program::planted_processes(directory.path());
+    let mut read = |script: &str| reader.read(script.as_bytes());
+    for (script, expected) in [
+        ("exit 0", Outcome::Answered(String::new())),
+        ("exit 1", Outcome::Refused("1".to_owned())),
+        (
+            "echo an error >&2; exit 2",
+            Outcome::Refused("2".to_owned()),
+        ),
+    ] {
+        let found = read(script);
+        ensure(found == expected, (script, found))?;
+    }
+    for script in [
+        "exit 3",
+        "kill -ABRT $$",
+        "kill -SEGV $$",
+        "echo \"thread 'main' panicked at\" >&2; exit 0",
+        "echo memory allocation of 1 bytes failed >&2; exit 2",
+        "exec sleep 600",
+    ] {
+        is_failure(read(script), script)?;
+    }
+    // Of 30 MB, which it has for longer than its memory is not looked at.
+    read("x=$(head -c 30000000 /dev/zero | tr '\\0' a); sleep 0.5");
+    ensure(reader.peak_kib() > 20_000, reader.peak_kib())
+}
+
+/// A stream that gives no answer, a wrong one, or one too many, and a process that panics or fails.
+fn planted_streams() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let read = |line: &str| {
+        let mut reader = program::planted_stream(directory.path());
+        (reader.read(line.as_bytes()), reader.end())
+    };
+    let answer = r#"echo '{"top":[3]}'"#;
+    let found = read(answer);
+    let expected = (Outcome::Answered("[3]".to_owned()), Ok(()));
+    ensure(found == expected, found)?;
+    let found = read(r#"echo '{"error":{"code":"x"}}'"#);
+    let expected = (Outcome::Refused("\"x\"".to_owned()), Ok(()));
+    ensure(found == expected, found)?;
+    for line in ["exit 0", "exit 3", "kill -ABRT $$", "echo '{}'", "echo no"] {
+        is_failure(read(line).0, line)?;
+    }
+    for rest in ["echo two", "echo panicked at >&2", "exit 3"] {
+        let line = format!("{answer}; {rest}");
+        let (_, end) = read(&line);
+        ensure(end.is_err(), (line, end))?;
+    }
+    Ok(())
+}
+
+fn is_failure(found: Outcome, input: &str) -> Result<(), Failed> {
+    ensure(matches!(found, Outcome::Failed(_)), (input, found))
 }
 
 /// Inputs depend on nothing but their names: the number is that of another machine.

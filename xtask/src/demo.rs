@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cargo::cargo;
 use crate::failure::Failure;
 use crate::setup;
 
@@ -119,11 +120,9 @@ pub fn build(flags: &[&str]) -> Result<PathBuf> {
 /// directory is.
 pub fn build_by(arguments: &[&str]) -> Result<PathBuf> {
     eprintln!("building classify ...");
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    let output = cargo()
         .args(arguments)
         .arg("--message-format=json-render-diagnostics")
-        .current_dir(setup::workspace())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot start cargo")?;

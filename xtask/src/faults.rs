@@ -1,10 +1,10 @@
 //! `cargo faults` and `cargo soak`: the tests of `tests/faults` and the load of the service, with their full counts.
 
-use std::env;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cargo::cargo;
 use crate::failure::Failure;
 use crate::setup;
 
@@ -44,15 +44,13 @@ pub fn soak(minutes: f64, is_debug: bool) -> Result<ExitCode> {
 
 /// Runs tests one after the other, and returns whether they passed.
 fn test(arguments: &[&str], filter: Option<&str>, variables: &[(&str, &str)]) -> Result<bool> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = cargo()
         .arg("test")
         .args(arguments)
         .arg("--")
         .arg("--test-threads=1")
         .args(filter)
         .envs(variables.iter().copied())
-        .current_dir(setup::workspace())
         .status()
         .context("cannot start cargo")?;
     Ok(status.success())

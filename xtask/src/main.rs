@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench_peers;
+mod cargo;
 mod demo;
 mod failure;
 mod faults;

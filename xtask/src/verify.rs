@@ -224,8 +224,7 @@ fn timed(name: &'static str, run: impl FnOnce() -> Outcome) -> (&'static str, Ou
 }
 
 fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(setup::workspace()).stdin(Stdio::null());
+    let mut command = crate::cargo::cargo();
     if env::var_os("CI").is_some() {
         // Nothing is compiled a second time there.
         command.env("CARGO_INCREMENTAL", "0");
@@ -314,6 +313,25 @@ fn table(results: &[(&str, Outcome, f64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// OSS-Fuzz builds nothing if one has none.
+    #[test]
+    #[cfg(unix)]
+    fn every_fuzz_target_has_seeds() {
+        let fuzz = setup::workspace().join("fuzz");
+        let mut targets = 0;
+        for target in std::fs::read_dir(fuzz.join("fuzz_targets")).unwrap() {
+            let target = target.unwrap().path();
+            let corpus = tempfile::tempdir().unwrap();
+            let status = Command::new(fuzz.join("seed.sh"))
+                .arg(target.file_stem().unwrap())
+                .arg(corpus.path())
+                .status();
+            assert!(status.unwrap().success(), "{}", target.display());
+            targets += 1;
+        }
+        assert!(targets > 0);
+    }
 
     #[test]
     fn the_table_names_every_step_and_why_one_did_not_pass() {

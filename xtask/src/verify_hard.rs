@@ -1,9 +1,10 @@
 //! `cargo verify-hard`: 100,000 damaged files of every kind, with a table of figures.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
+use crate::cargo::cargo;
 use crate::setup;
 
 /// The choices of the command line.
@@ -12,7 +13,7 @@ pub struct Choices {
     /// Try this corpus alone, such as png, onnx or gates; may be given several times
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Try so many inputs of each corpus [default: 100000, of models on engines 3000]
+    /// Try so many inputs of each corpus [default: 100000, end to end 300, of models on engines 3000]
     #[arg(long, value_name = "N")]
     count: Option<u64>,
     /// Make the inputs from this seed [default: 1]
@@ -35,8 +36,7 @@ pub fn run(choices: &Choices) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     setup::run(None, &[])?;
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(setup::workspace()).stdin(Stdio::null());
+    let mut command = cargo();
     command.args(["test", "--package", "classify-cli", "--test", "mutants"]);
     if !choices.debug {
         command.arg("--release");
