@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::tensor::dims_accept;
+use crate::tensor_spec::dims_accept;
 use crate::{DeclaredOutput, Error, ErrorKind, InferOutput, Precision, Tensor, TensorSpec};
 
 /// The runtime library of an engine.

@@ -28,6 +28,7 @@ mod request;
 mod schedules;
 mod sync;
 mod tensor;
+mod tensor_spec;
 mod timer;
 mod trace;
 
@@ -48,5 +49,6 @@ pub use outputs::{
 };
 pub use pool::{SlotPool, panic_message};
 pub use request::{Completer, InferOutput, InferRequest, PendingInfer};
-pub use tensor::{Dim, Element, Tensor, TensorSpec};
+pub use tensor::{Element, Tensor};
+pub use tensor_spec::{Dim, TensorSpec};
 pub use trace::{CallerSpan, OpenSpan, trace_open};

@@ -1,7 +1,7 @@
 //! The child: confines itself, opens the engine, and runs requests.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Write as _};
+use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
@@ -32,11 +32,8 @@ type Descriptors = (UnixStream, File);
 
 /// Runs the engine until the parent ends this process. Returns if it cannot be opened.
 pub fn run<C: DeserializeOwned>(open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>) {
-    if let Err(error) = serve(open) {
-        // The parent reads the end of stderr, unless it has ended itself.
-        let _ = writeln!(io::stderr(), "{error}");
-        std::process::exit(1);
-    }
+    // The parent quotes the end of stderr, and knows from the exit code that this is no regular end.
+    serve(open).unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn serve<C: DeserializeOwned>(
