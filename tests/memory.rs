@@ -109,7 +109,7 @@ fn decoding() -> Result<(), Failed> {
     )
 }
 
-/// Bits of a lossless WebP, the first one lowest.
+/// A stream of bits, the first one lowest: a lossless WebP.
 #[derive(Default)]
 struct Bits {
     bytes: Vec<u8>,
@@ -159,8 +159,8 @@ fn webp_stream(groups: u32, put: impl Fn(&mut Bits)) -> Vec<u8> {
         .put(1, 1)
         .put(0, 3)
         .put(0, 1);
-    bits.put_single(groups - 1 & 255)
-        .put_single(groups - 1 >> 8);
+    bits.put_single((groups - 1) & 255)
+        .put_single((groups - 1) >> 8);
     bits.put_single(0).put_single(0).put_single(0);
     for _ in 0..groups {
         put(&mut bits);
@@ -170,19 +170,19 @@ fn webp_stream(groups: u32, put: impl Fn(&mut Bits)) -> Vec<u8> {
     bits.bytes
 }
 
-fn webp_chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn webp_chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
     let length = (content.len() as u32).to_le_bytes();
     let padding = &[0][..content.len() % 2];
-    [kind, &length, content, padding].concat()
+    [&kind, &length, content, padding].concat()
 }
 
 fn webp(chunks: &[Vec<u8>]) -> Vec<u8> {
-    webp_chunk(b"RIFF", &[b"WEBP".to_vec(), chunks.concat()].concat())
+    webp_chunk(*b"RIFF", &[b"WEBP".to_vec(), chunks.concat()].concat())
 }
 
 /// Returns the chunk of a header of 4 x 4 pixels.
 fn webp_head(flags: u8) -> Vec<u8> {
-    webp_chunk(b"VP8X", &[flags, 0, 0, 0, 3, 0, 0, 3, 0, 0])
+    webp_chunk(*b"VP8X", &[flags, 0, 0, 0, 3, 0, 0, 3, 0, 0])
 }
 
 /// Returns a chunk of 4 x 4 lossy pixels.
@@ -193,10 +193,10 @@ fn lossy_chunk() -> Vec<u8> {
         0xb9, 0x61, 0x75, 0xc8, 0xd7, 0xff, 0x20, 0x3f, 0xe4, 0x07, 0xfc, 0x80, 0xff, 0xf8, 0xf2,
         0x00, 0x00, 0x00,
     ];
-    webp_chunk(b"VP8 ", &content)
+    webp_chunk(*b"VP8 ", &content)
 }
 
-/// Files that ask for a thousand times their size of Huffman tables, in every place where the decoder reads some.
+/// Decodes files that ask for many times their size of Huffman tables, in every place where the decoder reads some.
 fn huffman_tables() -> Result<(), Failed> {
     const ANIMATION: u8 = 0b10;
     const ALPHA: u8 = 0b1_0000;
@@ -224,14 +224,14 @@ fn huffman_tables() -> Result<(), Failed> {
         ("tables", tables, 32 << 20),
         ("groups", groups, 18 << 20),
     ] {
-        let lossless = webp_chunk(b"VP8L", &stream);
+        let lossless = webp_chunk(*b"VP8L", &stream);
         // A byte says that it is compressed; the head of the stream is omitted.
-        let alpha = webp_chunk(b"ALPH", &[&[1], &stream[5..]].concat());
+        let alpha = webp_chunk(*b"ALPH", &[&[1], &stream[5..]].concat());
         let frame = |chunks: &[u8]| {
             let place = [0, 0, 0, 0, 0, 0, 3, 0, 0, 3, 0, 0, 0, 0, 0, 0];
-            webp_chunk(b"ANMF", &[&place, chunks].concat())
+            webp_chunk(*b"ANMF", &[&place, chunks].concat())
         };
-        let animation = || vec![webp_head(ANIMATION | ALPHA), webp_chunk(b"ANIM", &[0; 6])];
+        let animation = || vec![webp_head(ANIMATION | ALPHA), webp_chunk(*b"ANIM", &[0; 6])];
         let with_alpha = [alpha, lossy_chunk()].concat();
         for (form, chunks) in [
             ("with a header", vec![webp_head(0), lossless.clone()]),
