@@ -29,6 +29,7 @@ mod reader;
 /// The hints of the command line go to nobody.
 pub mod terminal {
     pub fn hint(_: &str) {}
+    pub fn usage(_: &str) {}
 }
 
 use std::fs::{self, File};
