@@ -134,8 +134,8 @@ pub struct OpenOptions {
     pub threads: Option<usize>,
     /// The number of requests that run at a time (slots). Default: by the hint.
     pub requests: Option<usize>,
-    /// The most bytes of a request's input. A model whose input is larger is refused before it is compiled: compiling
-    /// it may take several times as much. Default: no limit.
+    /// The most bytes of a request's input. OpenVINO rejects a model whose input is larger before it compiles it, which
+    /// would take several times as much. The other engines do not compile for a size, and ignore it. Default: no limit.
     pub most_input_bytes: Option<u64>,
 }
 

@@ -152,10 +152,10 @@ impl TensorSpec {
             Some(most) if bytes > most => Err(Error::new(
                 ErrorKind::ResourceExhausted,
                 format!(
-                    "a request of the model's input {self} takes {bytes} bytes of memory, but it may take {most}"
+                    "a request of the model's input {self} needs {bytes} bytes of memory, but it may take {most}"
                 ),
             )
-            .with_hint("use a model with a smaller input or batch, or a larger `most_input_bytes`")),
+            .with_hint("use a smaller input or `batch`, or a larger `most_input_bytes`")),
             _ => Ok(self),
         }
     }
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
             let text = error.to_string();
             assert!(
-                text.contains(&format!("f32[{batch}, 3, ?] takes ")),
+                text.contains(&format!("f32[{batch}, 3, ?] needs ")),
                 "{text}"
             );
             assert!(text.contains("but it may take 24"), "{text}");

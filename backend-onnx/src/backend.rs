@@ -121,9 +121,7 @@ fn open(config: &OnnxConfig) -> Result<(BackendInfo, Vec<OnnxEngine>), Error> {
         .map(|output| (output.name().to_owned(), spec(output, "output")));
     let outputs = choose_outputs(declared.collect(), options)?;
 
-    let input = spec(input, "input")?
-        .filled(options.shape.as_deref(), options.batch, ENGINE)?
-        .within(options.most_input_bytes)?;
+    let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,

@@ -208,9 +208,7 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         )
     });
     let outputs = choose_outputs(specs.collect(), options)?;
-    let input = spec(input, "input")?
-        .filled(options.shape.as_deref(), options.batch, ENGINE)?
-        .within(options.most_input_bytes)?;
+    let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
         _ => 1,

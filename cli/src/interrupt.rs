@@ -174,10 +174,13 @@ impl Drop for Temporary {
 /// everything, as ever.
 #[cfg(unix)]
 pub fn watch(note: fn()) {
+    let (watches, is_watched) = std::sync::mpsc::channel::<()>();
     // The thread takes the signals over itself: where there is none, they keep their default.
     let _ = std::thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || handle(note));
+        .spawn(move || handle(note, watches));
+    // Until it has them, or has ended: a signal before that would leave the files that are created from now on.
+    let _ = is_watched.recv();
 }
 
 #[cfg(not(unix))]
@@ -212,12 +215,13 @@ fn ignored(status: &str) -> u64 {
 }
 
 #[cfg(unix)]
-fn handle(note: fn()) {
+fn handle(note: fn(), watches: std::sync::mpsc::Sender<()>) {
     use signal_hook::iterator::Signals;
 
     let Ok(mut signals) = Signals::new(watched()) else {
         return;
     };
+    drop(watches);
     for signal in signals.forever() {
         // Before the work hears of the signal, and may end.
         let is_working = WORKING.load(Ordering::SeqCst);

@@ -144,7 +144,8 @@ pub fn open(
 }
 
 /// Opens the backend in a process of its own, or here if it works only here. A crash of its process is an error: it
-/// would be one of this process. So is a system without another process, thread or memory: engines end the program then.
+/// would be one of this process. The same holds if the system refuses a process, a thread or memory: in this process, the
+/// engine would end the program then.
 fn open_by_default(
     options: &EngineOptions,
     limits: IsolationOptions,
@@ -158,14 +159,9 @@ fn open_by_default(
         Ok(backend) => return Ok(backend),
         Err(error) => error,
     };
-    match error.downcast_ref::<Error>().map(Error::kind) {
-        Some(ErrorKind::EngineCrashed) => return Err(error),
-        Some(ErrorKind::ResourceExhausted) => {
-            let way = errors::hint(&error).map(|hint| format!("{hint}, or "));
-            let hint = format!("{}use `--no-isolate`", way.unwrap_or_default());
-            return Err(Hinted::new(errors::chain(&error), hint).into());
-        }
-        _ => {}
+    let kind = error.downcast_ref::<Error>().map(Error::kind);
+    if let Some(ErrorKind::EngineCrashed | ErrorKind::ResourceExhausted) = kind {
+        return Err(error);
     }
     // Most often the same error.
     let backend = engines::open(options)?;

@@ -13,6 +13,9 @@ use crate::errors::Hinted;
 /// Most paths that ranges of numbers may name.
 const MOST_NUMBERED: usize = 1_000_000;
 
+/// Most digits of a number of a range, as many as any number has that fits.
+const MOST_DIGITS: usize = 19;
+
 /// Any number of directories, hidden ones and links excepted.
 const ANY_DEPTH: &str = "**";
 
@@ -71,7 +74,8 @@ impl<'a> Range<'a> {
             let (inside, after) = text[place + 1..].split_once('}')?;
             let (first, last) = inside.split_once("..")?;
             let number = |digits: &str| {
-                let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+                let is_number =
+                    digits.len() <= MOST_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
                 is_number.then(|| digits.parse().ok()).flatten()
             };
             let is_padded = |digits: &str| digits.len() > 1 && digits.starts_with('0');
@@ -90,6 +94,12 @@ impl<'a> Range<'a> {
         })
     }
 
+    /// Returns whether braces are open before the range, as in `{a,b{1..2}}`.
+    fn is_in_alternatives(&self) -> bool {
+        let count = |brace| self.before.matches(brace).count();
+        count('{') > count('}')
+    }
+
     /// Returns the numbers, upwards or downwards.
     fn numbers(&self) -> impl Iterator<Item = usize> {
         let (first, is_down) = (self.first, self.first > self.last);
@@ -99,12 +109,20 @@ impl<'a> Range<'a> {
 }
 
 /// Returns the paths that a path with ranges of numbers such as `part-{0000..0012}.tar` names; `None` if it has no range.
-/// As in shells, a path need not exist, so that a missing part is a failure.
+/// The numbers are whole ones from 0, without a step. As in shells, a path need not exist, so that a missing part is a
+/// failure.
 pub fn numbered(path: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
     let Some(text) = path.to_str().filter(|text| Range::find(text).is_some()) else {
         return Ok(None);
     };
     let mut names = vec![text.to_owned()];
+    if Range::find(text).is_some_and(|range| range.is_in_alternatives()) {
+        return Err(Hinted::new(
+            "a range of numbers stands inside of other braces",
+            "give each alternative as an input of its own",
+        )
+        .into());
+    }
     // All names have their next range in the same place.
     while let Some(range) = Range::find(&names[0]) {
         let count = range.first.abs_diff(range.last).saturating_add(1);
@@ -382,6 +400,8 @@ mod tests {
         ] {
             assert_eq!(numbered(text), None, "{text}");
         }
+        let zeros = "0".repeat(70_000);
+        assert_eq!(numbered(&format!("{{{zeros}1..2}}")), None);
     }
 
     #[test]
@@ -390,6 +410,9 @@ mod tests {
             let error = numbered(Path::new(text)).unwrap_err().to_string();
             assert_eq!(error, "the ranges name more than 1000000 paths", "{text}");
         }
+        let error = numbered(Path::new("{a,b{1..2}}.jpg")).unwrap_err();
+        let words = "a range of numbers stands inside of other braces";
+        assert_eq!(error.to_string(), words);
         assert_eq!(
             numbered(Path::new("{1..1000}{1..1000}"))
                 .unwrap()

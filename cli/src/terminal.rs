@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use evaluation::Problem;
-use evaluation::text::{self, counted, printable};
+use evaluation::text::{self, counted, grouped, printable};
 use image_classification::{Note, Severity};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -208,7 +208,8 @@ impl Messages {
     /// Prints the number of inputs that failed, if there are any.
     pub fn summary(&self, inputs: usize) {
         if self.errors > 0 {
-            let text = format!("{} of {} failed", self.errors, counted(inputs, "input"));
+            let failed = grouped(self.errors);
+            let text = format!("{failed} of {} failed", counted(inputs, "input"));
             self.line(ERROR, "error", &text);
         }
     }
@@ -220,7 +221,7 @@ impl Messages {
         }
     }
 
-    /// Prints the files that were written, each with its flag, as [`done`](Self::done).
+    /// Prints the files that were written, as [`done`](Self::done); their flags are not shown.
     pub fn wrote(&self, files: &[(&str, &Path)]) {
         let names: Vec<_> = files
             .iter()

@@ -215,7 +215,8 @@ fn reject_checkpoint(model: &Path) -> Result<(), Error> {
         .with_context("checkpoint", index.display())
         .with_context("model", model.display());
     Err(error.with_hint(
-        "convert a MetaGraph with OpenVINO's `ovc`, and give its .xml; move a frozen graph to another directory",
+        "convert a MetaGraph with OpenVINO's `ovc`, and give its .xml; move another model to another directory, or give \
+         its file the ending of its format, such as .onnx",
     ))
 }
 

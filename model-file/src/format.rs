@@ -158,7 +158,7 @@ pub fn read_regular(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
             format!(
-                "the file has more than the {size} bytes that its size says: it is being written, or it is no file on a disk"
+                "the file has more than the {size} bytes that its size says: it is being written, or the system makes it; copy it first"
             ),
         ));
     }

@@ -21,8 +21,8 @@ pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
         // glibc takes both.
         *byte == b':' || *byte == b';' && cfg!(target_env = "gnu")
     };
-    // glibc's name for the directory of the program. Followed by a letter or by `_`, it is a directory of that name, as it is
-    // for every other loader.
+    // glibc's name for the directory of the program. Other loaders, and glibc if a letter or `_` follows, take it for a
+    // directory that is called so.
     let is_in_origin = |entry: &[u8]| {
         let names = [&b"$ORIGIN"[..], b"${ORIGIN}"];
         let mut rests = names.iter().filter_map(|name| entry.strip_prefix(*name));

@@ -11,13 +11,18 @@ use serde_json::Value;
 use crate::{classify, schemas, small_images};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let on_engines: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let on_engines: [(&str, fn() -> Result<(), Failed>); 15] = [
         ("evaluate::every_form_of_truth", forms),
         ("evaluate::directories_are_classes", class_directories),
         ("evaluate::gates_need_the_truth_of_all_images", few_truths),
         ("evaluate::min_truth_is_a_gate", min_truth),
         ("evaluate::min_truth_holds_at_its_limit", min_truth_limit),
         ("evaluate::an_image_that_fails_has_its_entry", failed_image),
+        (
+            "evaluate::a_failed_reference_is_not_replaced",
+            failed_reference,
+        ),
+        ("evaluate::images_that_do_not_exist_are_named", no_images),
         (
             "evaluate::only_answered_images_count",
             only_answered_images_count,
@@ -164,7 +169,7 @@ fn gates_without_all_truth() -> Result<(), Failed> {
     let (result, _) = evaluate_photos(&PASSED, 2)?;
     expect_first_line(
         &result,
-        "COULD NOT EVALUATE on 24 of 28 images; 4 have no ground truth: ground truth for 24 of 28 images, \
+        "COULD NOT EVALUATE: ground truth for 24 of 28 images, \
          85.7 %, at least 100 %",
     )
 }
@@ -316,7 +321,7 @@ fn every_report(
 fn few_truths() -> Result<(), Failed> {
     let directory = six_images()?;
     fs::write(directory.path().join("truth"), format!("0.ppm {GREY}\n"))?;
-    let open = "COULD NOT EVALUATE on 1 of 6 images; 5 have no ground truth: ground truth for 1 of 6 images, 16.7 %, \
+    let open = "COULD NOT EVALUATE: ground truth for 1 of 6 images, 16.7 %, \
                 at least 100 %";
     let passed = "PASSED on 1 of 6 images; 5 have no ground truth: both gates hold";
     let evaluated = "EVALUATED on 1 of 6 images; 5 have no ground truth: no gate was requested";
@@ -521,6 +526,42 @@ fn failed_image() -> Result<(), Failed> {
             && json["runs"][0]["pictures"] == 5,
         &json,
     )
+}
+
+fn failed_reference() -> Result<(), Failed> {
+    let (directory, image, _) = small_images()?;
+    let truth = directory.path().join("truth.txt");
+    fs::write(&truth, "a.ppm 10\n")?;
+    let report = directory.path().join("report.json");
+    let plain = small_model("plain.onnx");
+    let [other, good] = ["rten", "openvino"].map(|engine| format!("{engine}={}", plain.display()));
+    let mut command = evaluate(&["rten=missing.onnx", &other, &good, "--max-drop", "1%"]);
+    command.args(["--color", "rgb", "-i"]).arg(image);
+    command
+        .arg("--truth")
+        .arg(truth)
+        .arg("--report")
+        .arg(&report);
+    let result = run(&mut command);
+    expect_code(&result, 2)?;
+    ensure(!result.stdout.contains("max-drop"), &result)?;
+    ensure(!result.stdout.contains("(reference)\n"), &result)?;
+    let report: Value = serde_json::from_slice(&fs::read(report)?)?;
+    let drops: Vec<&Value> = runs(&report)?.iter().map(|run| &run["drop"]).collect();
+    ensure(drops.iter().all(|drop| drop.is_null()), report)
+}
+
+fn no_images() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let truth = directory.path().join("truth.txt");
+    fs::write(&truth, "a.ppm 10\n")?;
+    let mut command = evaluate(&["rten", "-i", "no-such-directory", "--truth"]);
+    command.arg(truth).arg("-m").arg(small_model("plain.onnx"));
+    let result = run(&mut command);
+    expect_code(&result, 2)?;
+    let words = "no-such-directory: there is no such file or directory";
+    ensure(result.stderr.contains(words), &result)?;
+    ensure(!result.stderr.contains("ground truth"), result)
 }
 
 fn only_answered_images_count() -> Result<(), Failed> {

@@ -192,7 +192,7 @@ impl Numbers {
         let [_, reference] = self.counts()?;
         ensure(reference > 10, reference)?;
         for said in [
-            format!("  {} more images are in the JSON report", reference - 10),
+            format!("  {} more images; a JSON report lists all", reference - 10),
             format!("new errors: {reference} images"),
         ] {
             ensure(self.two.0.stdout.contains(&said), &self.two.0)?;

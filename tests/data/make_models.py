@@ -65,15 +65,16 @@ save("double", [helper.make_node("Mul", ["input", "two"], ["output"])],
      [value("input", [1, 4])], [value("output", [1, 4])], [two])
 
 # Many operations that no engine fuses, for tests that stop an inference between two of them.
+save("slow", [helper.make_node("Softmax", [f"v{n}" if n else "input"], [f"v{n + 1}" if n < 199 else "output"], axis=1)
+              for n in range(200)],
+     [value("input", [1, "N"])], [value("output", [1, "N"])])
+
 # The largest value of each channel and of the zeros around it.
 save("padded-max-pool", [
     helper.make_node("Pad", ["input", "pads"], ["padded"]),
     helper.make_node("MaxPool", ["padded"], ["largest"], kernel_shape=[SIZE + 2, SIZE + 2]),
     helper.make_node("Flatten", ["largest"], ["output"]),
 ], [image], [value("output", [1, 3])], [numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")])
-save("slow", [helper.make_node("Softmax", [f"v{n}" if n else "input"], [f"v{n + 1}" if n < 199 else "output"], axis=1)
-              for n in range(200)],
-     [value("input", [1, "N"])], [value("output", [1, "N"])])
 
 classifier("plain", image)
 # As many classes as ImageNet, for the benchmark of the coordinating thread.

@@ -160,7 +160,6 @@ fn no_process() -> Result<(), Failed> {
         {
             ensure(result.code == Some(2), &result)?;
             ensure(result.stderr.contains("`ulimit -u`"), &result)?;
-            ensure(result.stderr.contains("or use `--no-isolate`"), &result)?;
             named += 1;
         }
     }

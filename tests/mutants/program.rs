@@ -145,7 +145,7 @@ fn process(directory: &Path, file: &str, arguments: &[&str]) -> Process {
 pub fn planted_processes(directory: &Path) -> Box<dyn Reader> {
     Box::new(Process {
         program: SHELL,
-        patience: Duration::from_secs(2),
+        patience: Duration::from_secs(10),
         ..process(directory, "fault", &["fault"])
     })
 }

@@ -1,6 +1,6 @@
 //! A run as it is written on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::ValueEnum as _;
@@ -66,6 +66,12 @@ impl FromStr for RunSpec {
                     .filter_map(Backend::to_possible_value)
                     .collect(),
             );
+            let model = Path::new(text);
+            if model.is_file() {
+                let is_onnx = model.extension().is_some_and(|ending| ending == "onnx");
+                let engine = if is_onnx { "onnx" } else { "openvino" };
+                return format!("`{text}` is a file, not a backend; write `{engine}={text}`");
+            }
             format!("unknown backend `{backend}` (known: {known}); {FORM}")
         })?;
         let precision = precision

@@ -1,7 +1,9 @@
 //! `classify evaluate`: the same images through one or more runs, against ground truth.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use evaluation::accuracy::{GroundTruth, Metric};
 use evaluation::agreement::Verdict;
 use evaluation::text::{counted, printable};
@@ -28,6 +30,7 @@ use crate::terminal::Messages;
 pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Result<Verdict> {
     let files = open_files(&options, messages)?;
     options.runs.note_defaults(messages);
+    check_inputs(&options.runs.inputs.list, messages)?;
     let images = options.images();
     let written = options.take_written();
     let truth = options.truth.read(&images, &written)?;
@@ -53,6 +56,28 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     recorded?;
     messages.wrote(&outputs(&options));
     Ok(verdict)
+}
+
+/// Reports the inputs, if none of them can be read. They would be said to lack ground truth.
+fn check_inputs(inputs: &[Input], messages: &mut Messages) -> anyhow::Result<()> {
+    let missing =
+        |input: &Input| input.member.is_none() && fs::symlink_metadata(&input.path).is_err();
+    if inputs
+        .iter()
+        .any(|input| input.problem.is_none() && !missing(input))
+    {
+        return Ok(());
+    }
+    for input in inputs {
+        let path = printable(&input.path.to_string_lossy());
+        let absent = || anyhow!("there is no such file or directory");
+        let problem = input.problem.as_ref();
+        match problem {
+            Some(problem) => messages.input_failed(&path, problem),
+            None => messages.input_failed(&path, &absent()),
+        }
+    }
+    Err(Hinted::new("no image can be read", "fix the errors above").into())
 }
 
 /// Writes the reports. Returns the verdict.

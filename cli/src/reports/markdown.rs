@@ -11,7 +11,8 @@ use super::Exporter;
 use super::gates::gate_rows;
 use super::named::{Comparison, Evaluation};
 use super::wording::{
-    ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, LISTED, found, verdict,
+    ComparisonText as _, EvaluationText as _, FAILURES, FailureRow, LISTED, MORE_CLASSES, found,
+    more, verdict,
 };
 use super::{bisection, changes};
 use evaluation::text::{grouped, number, printable};
@@ -251,11 +252,22 @@ fn add_single_label(evaluation: &Evaluation, run: usize, counts: &SingleLabel, t
         let count = grouped(count);
         let _ = writeln!(text, "| {} | {} | {count} |", class(truth), class(answer));
     }
+    let all = counts.confusions(usize::MAX).len();
+    add_rest(all, ["pair of classes", "pairs of classes"], 3, text);
     let _ = writeln!(text, "\n| {title}: class | right | images |\n|---|---|---|");
     for (class_id, of) in counts.least_right(LISTED) {
         let class = class(class_id);
         let [right, images] = [of.top1, of.images].map(grouped);
         let _ = writeln!(text, "| {class} | {right} | {images} |");
+    }
+    add_rest(counts.least_right(usize::MAX).len(), MORE_CLASSES, 3, text);
+}
+
+/// Adds a row with the number of entries that are not listed, if there are any.
+fn add_rest(all: usize, what: [&str; 2], columns: usize, text: &mut String) {
+    if all > LISTED {
+        let cells = "| ".repeat(columns);
+        let _ = writeln!(text, "| {} {cells}", more(all - LISTED, what));
     }
 }
 
@@ -276,6 +288,7 @@ fn add_multi_label(evaluation: &Evaluation, run: usize, counts: &MultiLabel, tex
             grouped(of.false_negatives)
         );
     }
+    add_rest(counts.least_right(usize::MAX).len(), MORE_CLASSES, 5, text);
 }
 
 /// Returns the table of failures, image and reason.

@@ -41,14 +41,14 @@ pub fn class(labels: Option<&Labels>, class_id: usize) -> String {
 }
 
 /// One and several images.
-pub const MORE_IMAGES: [&str; 2] = ["image is", "images are"];
+pub const MORE_IMAGES: [&str; 2] = ["image", "images"];
 /// One and several classes.
-pub const MORE_CLASSES: [&str; 2] = ["class is", "classes are"];
+pub const MORE_CLASSES: [&str; 2] = ["class", "classes"];
 
-/// Tells the number of entries that are not listed: `1 more image is in the JSON report`.
+/// Tells the number of entries that are not listed: `1 more image; a JSON report lists all`.
 pub fn more(count: usize, [one, several]: [&str; 2]) -> String {
     let what = if count == 1 { one } else { several };
-    format!("{} more {what} in the JSON report", grouped(count))
+    format!("{} more {what}; a JSON report lists all", grouped(count))
 }
 
 /// Returns the verdict of a gate.
@@ -434,7 +434,13 @@ mod tests {
 
     #[test]
     fn one_more_entry_is_singular() {
-        assert_eq!(more(1, MORE_CLASSES), "1 more class is in the JSON report");
-        assert_eq!(more(2, MORE_IMAGES), "2 more images are in the JSON report");
+        assert_eq!(
+            more(1, MORE_CLASSES),
+            "1 more class; a JSON report lists all"
+        );
+        assert_eq!(
+            more(2, MORE_IMAGES),
+            "2 more images; a JSON report lists all"
+        );
     }
 }

@@ -78,6 +78,9 @@ impl FromStr for LeastTruth {
         match text.trim().parse() {
             Ok(1) => Err("1 may mean one image or all of them; write 100% for all"),
             Ok(images) if images > 1 => Ok(Self::Images(images)),
+            _ if text.trim().parse() == Ok(1.0) => {
+                Err("1.0 may mean one image or all of them; write 100% for all")
+            }
             _ => text.parse().map(Self::Share).map_err(|_| {
                 "expected a percentage such as 95%, a share below 1 such as 0.95, or a number of images from 2"
             }),

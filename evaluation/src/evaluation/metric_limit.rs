@@ -63,7 +63,7 @@ impl FromStr for MetricLimit {
         if !(-1.0..=1.0).contains(&value) {
             return Err(MetricLimitError::Form);
         }
-        if value == 1.0 && divisor == 1.0 {
+        if value.abs() == 1.0 && divisor == 1.0 {
             return Err(MetricLimitError::Ambiguous);
         }
         Ok(Self {

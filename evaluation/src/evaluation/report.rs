@@ -64,6 +64,9 @@ pub struct WrongAnswer {
     pub answer: Vec<usize>,
 }
 
+/// The most failed gates whose findings are in the line of the verdict.
+const MOST_FINDINGS: usize = 3;
+
 /// The result of an evaluation: `Display` writes the verdict on one line, `Serialize` the report whose schema
 /// `docs/compare.md` documents.
 #[derive(Debug)]
@@ -228,10 +231,16 @@ impl EvaluationReport {
             None => gate.found,
         };
         let failed = self.all_gates().filter(|(_, gate)| !gate.passed);
+        let mut failed: Vec<String> = failed.map(found).collect();
+        if failed.len() > MOST_FINDINGS {
+            let more = counted(failed.len() - MOST_FINDINGS, "more gate");
+            failed.truncate(MOST_FINDINGS);
+            failed.push(format!("{more} failed"));
+        }
         let margin = |gate: &Gate| gate.margin.unwrap_or(f64::INFINITY);
         let gates = self.all_gates();
         let closest = gates.min_by(|(_, a), (_, b)| margin(a).total_cmp(&margin(b)));
-        self.line(failed.map(found).collect(), closest.map(found), true)
+        self.line(failed, closest.map(found), true)
     }
 
     /// Returns the verdict and its reason on one line, with numbers of gates and runs instead of findings: for reports
@@ -303,8 +312,11 @@ impl EvaluationReport {
         };
         parts.extend(self.other_models());
         let (of, missing) = (self.images.len(), self.missing.len());
-        let coverage = if missing == 0 {
-            if of > 0 {
+        let has_verdict = self.verdict() != Verdict::CouldNotCompare;
+        // The gate of the images has the numbers already.
+        let is_said = self.lacks_truth() && self.counted == self.with_truth();
+        let coverage = if missing == 0 || !has_verdict {
+            if of > 0 && !is_said {
                 parts.push(format!(
                     "{} of {} counted",
                     grouped(self.counted),

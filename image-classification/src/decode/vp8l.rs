@@ -1,8 +1,9 @@
 //! The Huffman tables of a lossless WebP, counted before the decoder makes them.
 //!
-//! A pixel of a small image in front of the tables can ask for 65,536 groups of five tables, and 10 bytes of a file for
-//! 70 KB of tables: only a reader of the stream knows how many there are. This one reads as far as the tables, as the
-//! decoder does, and keeps no pixels. What it does not understand is an error, so that no file is decoded uncounted.
+//! The entropy image selects one of up to 65,536 groups of five prefix codes for each block of pixels. A file of a few
+//! megabytes can therefore make the decoder allocate more than a gigabyte, and only a reader of the stream knows how much.
+//! This one reads as far as the tables, as the decoder does, and keeps no pixels. It rejects every stream that it cannot
+//! read, so that no file is decoded uncounted.
 
 use std::io::BufRead;
 
@@ -150,8 +151,8 @@ impl<R: BufRead> Stream<R> {
         self.image(width.div_ceil(side), height.div_ceil(side))
     }
 
-    /// Reads an image that has one group of tables. Returns the largest number that red and green of a pixel make: that
-    /// of a pixel in literals, of which all others are copies.
+    /// Reads an image that has one group of tables. Returns the largest number that red and green of a pixel make. Only
+    /// literal pixels are looked at, because all others are copies of them.
     fn image(&mut self, width: u32, height: u32) -> Result<u32, DecodeError> {
         let cached = self.cached_colours()?;
         let [green, red, blue, alpha, distances] = &self.group(cached)?;

@@ -18,7 +18,7 @@ pub struct SourceSettings {
     pub resize: Option<WithOrigin<Resize>>,
     /// The resize for one other size of the input, which comes with [`resize`](Self::resize).
     pub resize_at: Option<(ImageSize, WithOrigin<Resize>)>,
-    /// True if [`resize`](Self::resize) is the source's only for inputs whose sides are equal.
+    /// True if [`resize`](Self::resize) is valid only for square inputs.
     pub resize_is_for_squares: bool,
     /// The filter of the resize.
     pub interpolation: Option<WithOrigin<Interpolation>>,

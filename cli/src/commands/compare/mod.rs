@@ -78,6 +78,23 @@ struct Compared {
     obstacle: Option<&'static str>,
 }
 
+/// Warns if the reference failed and the other runs are compared with the first one that did not.
+fn warn_of_other_reference(runs: &ComparedRuns, name: Option<&str>, messages: &Messages) {
+    let entries = runs.entries();
+    let requested = name.or_else(|| entries.first().map(|entry| &*entry.name));
+    let used = entries.get(runs.reference()).map(|entry| &*entry.name);
+    let ready = runs.ready().count();
+    if let (Some(requested), Some(used), true) = (requested, used, ready > 1)
+        && requested != used
+    {
+        messages.warning(&format!(
+            "the reference {} failed; the other runs are compared with {}",
+            printable(requested),
+            printable(used)
+        ));
+    }
+}
+
 /// Gives the images to the runs and compares the answers. Prints notes and errors.
 fn compare(
     session: &Session,
@@ -103,6 +120,7 @@ fn compare(
     session.note(running.notes(), messages);
     session.report_failures(messages);
     report_rejected(running.runs(), messages);
+    warn_of_other_reference(running.runs(), options.runs.reference.as_deref(), messages);
     let entries = running.runs().entries().iter();
     let names: Vec<String> = entries.map(|entry| entry.name.clone()).collect();
     let obstacle = running.obstacle();

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
-use evaluation::text::{counted, printable};
+use evaluation::text::{counted, grouped, printable};
 use evaluation::{Chain, Problem};
 use serde::Deserialize;
 
@@ -236,7 +236,7 @@ impl Failures {
         if self.count > 0 {
             messages.note(&format!(
                 "{} of {} failed",
-                self.count,
+                grouped(self.count as usize),
                 counted(images as usize, "image")
             ));
         }
