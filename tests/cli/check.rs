@@ -138,7 +138,7 @@ fn worst() -> Result<(), Failed> {
     let flags = [&GATE[..], &["--max-drop", "100%", "--min-top1", "0"]].concat();
     let result = check(
         directory.path(),
-        &[&flags[..], &["--metric-min", "mcc=-1"]].concat(),
+        &[&flags[..], &["--metric-min", "mcc=-100%"]].concat(),
         1,
     )?;
     ensure(
