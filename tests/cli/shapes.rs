@@ -273,13 +273,10 @@ fn large_inputs() -> Result<(), Failed> {
     fs::copy(small_model("plain.bin"), ir.with_extension("bin"))?;
     let onnx = small_model("huge-batch.onnx");
     let plain = small_model("plain.onnx");
-    let huge =
-        "f32[2147483648, 3, 8, 8] needs 1649267441664 bytes of memory, but it may take 234881024";
-    let reshaped =
-        "f32[1024, 3, 512, 512] needs 3221225472 bytes of memory, but it may take 234881024";
+    let huge = "f32[2147483648, 3, 8, 8] needs 1649267441664 bytes of memory, but it may take 234881024\nhint: use a smaller input or --batch, or a larger --image-memory";
+    let reshaped = "f32[1024, 3, 512, 512] needs 3221225472 bytes of memory, but it may take 234881024\nhint: use a smaller input or --batch, or a larger --image-memory";
     // The others compile for no size.
-    let images =
-        "a request of 2147483648 images needs 1.5 TiB of memory, but images may take 224.0 MiB";
+    let images = "f32[2147483648, 3, 8, 8], more than 68719476736 bytes\nhint: export the model with a smaller batch";
     for (backend, model, flags, input) in [
         ("openvino", &onnx, &[][..], huge),
         ("openvino", &onnx, &["--isolate"], huge),
@@ -291,8 +288,7 @@ fn large_inputs() -> Result<(), Failed> {
         let flags = [&["--image-memory", "256M"], flags].concat();
         let run = classify_with(backend, model.clone(), &flags, std::slice::from_ref(&image));
         expect_code(&run, 2)?;
-        let is_named = run.stderr.contains(input) && run.stderr.contains("--image-memory");
-        ensure(is_named, (backend, model, &run))?;
+        ensure(run.stderr.contains(input), (backend, model, &run))?;
     }
     Ok(())
 }
