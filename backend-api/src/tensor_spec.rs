@@ -63,7 +63,7 @@ impl TensorSpec {
     /// Returns the input that a user asks for: all of its dimensions are `shape`, if that is given,
     /// and the outermost one is `batch`, if that is given; otherwise a dynamic batch is 1.
     ///
-    /// Whether an engine can run it that way, the engine knows.
+    /// Only the engine knows whether it can run the input that way.
     ///
     /// # Errors
     ///

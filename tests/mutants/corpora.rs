@@ -56,16 +56,9 @@ const fn image(name: &'static str, form: Form) -> Corpus {
 }
 
 /// Files of a corpus above as the whole program reads and uses them. A process for each takes a good part of a second.
-const fn end_to_end(
-    name: &'static str,
-    form: Form,
-    start: fn(&Path) -> Box<dyn Reader>,
-    few: u64,
-) -> Corpus {
-    Corpus {
-        many: 300,
-        ..own(name, form, start, few)
-    }
+const fn end_to_end(mut corpus: Corpus) -> Corpus {
+    corpus.many = 300;
+    corpus
 }
 
 /// A process that loads an engine takes a good part of a second.
@@ -106,11 +99,11 @@ pub const CORPORA: [Corpus; 38] = [
     own("npz", Form::Zip, reader::npz, 800),
     own("plugins", Form::Text, reader::plugins, 800),
     own("gates", Form::Text, reader::gates, 400),
-    end_to_end("archives-end-to-end", Form::Tar, program::archives, 40),
-    end_to_end("npy-end-to-end", Form::Bytes, program::npy, 40),
-    end_to_end("npz-end-to-end", Form::Zip, program::npz, 40),
-    end_to_end("plugins-end-to-end", Form::Text, program::plugins, 10),
-    end_to_end("gates-end-to-end", Form::Text, program::gates, 40),
+    end_to_end(own("archives-end-to-end", Form::Tar, program::archives, 40)),
+    end_to_end(own("npy-end-to-end", Form::Bytes, program::npy, 40)),
+    end_to_end(own("npz-end-to-end", Form::Zip, program::npz, 40)),
+    end_to_end(own("plugins-end-to-end", Form::Text, program::plugins, 10)),
+    end_to_end(own("gates-end-to-end", Form::Text, program::gates, 40)),
     engine("onnx-on-onnxruntime", Form::Bytes, program::onnx_on_onnx),
     engine("onnx-on-openvino", Form::Bytes, program::onnx_on_openvino),
     engine("onnx-on-rten", Form::Bytes, program::onnx_on_rten),

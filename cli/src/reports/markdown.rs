@@ -241,19 +241,23 @@ fn marked(gate: &Gate) -> String {
 fn add_single_label(evaluation: &Evaluation, run: usize, counts: &SingleLabel, text: &mut String) {
     let title = cell(evaluation.title(run));
     let class = |class_id| cell(evaluation.class(run, class_id));
-    let confusions = counts.confusions(LISTED);
+    let confusions = counts.confusions(usize::MAX);
     if !confusions.is_empty() {
         let _ = writeln!(
             text,
             "\n| {title} | was classified as | times |\n|---|---|---|"
         );
     }
-    for (truth, answer, count) in confusions {
+    for &(truth, answer, count) in confusions.iter().take(LISTED) {
         let count = grouped(count);
         let _ = writeln!(text, "| {} | {} | {count} |", class(truth), class(answer));
     }
-    let all = counts.confusions(usize::MAX).len();
-    add_rest(all, ["pair of classes", "pairs of classes"], 3, text);
+    add_rest(
+        confusions.len(),
+        ["pair of classes", "pairs of classes"],
+        3,
+        text,
+    );
     let _ = writeln!(text, "\n| {title}: class | right | images |\n|---|---|---|");
     for (class_id, of) in counts.least_right(LISTED) {
         let class = class(class_id);
