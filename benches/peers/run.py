@@ -30,6 +30,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 SAMPLE = HERE.parent.parent / "tests" / "reference" / "official_sample.py"
 # What the sample does to an image, so that both do the same work.
 AS_THE_SAMPLE = ["--color", "bgr", "--mean", "0", "--scale", "1", "--resize", "stretch", "--interpolation", "opencv-linear"]
+# What a program reads from a worker.
+AS_A_SERVICE = ["--format", "json", "--top", "5"]
 MODELS = {"SqueezeNet 1.1": "squeezenet1.1", "EfficientNet-Lite0": "efficientnet-lite0"}
 
 
@@ -119,6 +121,10 @@ class Bench:
         assert child.returncode == 0, command[:8]
         assert usage.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "this process takes more memory than what it measures"
         return seconds, usage.ru_maxrss
+
+    def speed(self, command, given=os.devnull):
+        """A measure for `ratios`: throughput is the inverse of time."""
+        return lambda: 1 / self.once(command, given)[0]
 
     def ratios(self, measures, rounds=None):
         """`measures` are functions; for each after the first: the first one's figure / its own, a round each."""
@@ -245,7 +251,7 @@ class Bench:
             self.row("the same with `--decode fast`", title, ratios[1], 4.0)
 
     def worker(self, small):
-        """Throughput of `--stream`, of the Python package, and of isolation, against the same program with a list."""
+        """Throughput of `--stream` and of the Python package, against the same program with a list."""
         paths = (small * 2)[:1000]
         given = self.list_of("paths", paths)
         # As `pip install --target` puts the package and its program.
@@ -254,14 +260,21 @@ class Bench:
         (package / "bin").mkdir()
         (package / "bin" / "classify").symlink_to(pathlib.Path(self.classify).resolve())
         for title, name in self.models.items():
-            plain = self.ours(name, [], "--format", "json", "--top", "5")
+            plain = self.ours(name, [], *AS_A_SERVICE)
             python = [sys.executable, str(HERE / "python_stream.py"), str(package), self.model(name, "xml"), given[1]]
-            # Throughput is the inverse of time.
-            speed = lambda command, stdin=os.devnull: lambda: 1 / self.once(command, stdin)[0]
-            ratios = self.ratios([speed([*plain, *given]), speed([*plain, "--stream"], given[1]), speed(python), speed([*plain, *given, "--isolate"])])
-            bars = [("`--stream`", 0.95), ("the Python package's `stream`", 0.85), ("`--isolate`", 0.95)]
+            ratios = self.ratios([self.speed([*plain, *given]), self.speed([*plain, "--stream"], given[1]), self.speed(python)])
+            bars = [("`--stream`", 0.95), ("the Python package's `stream`", 0.85)]
             for (what, bar), of_one in zip(bars, ratios):
                 self.row(f"{len(paths):,} JPEGs with {what}, throughput against a list", title, [1 / ratio for ratio in of_one], bar)
+
+    def isolation(self, small):
+        """Throughput of isolated processes. They take longer to start, hence enough images that the rest shows."""
+        paths = (small * 5)[:3000]
+        given = self.list_of("many", paths)
+        for title, name in self.models.items():
+            plain = [*self.ours(name, given), *AS_A_SERVICE]
+            ratios = self.ratios([self.speed(plain), self.speed([*plain, "--isolate"])])
+            self.row(f"{len(paths):,} JPEGs with `--isolate`, throughput against without", title, [1 / ratio for ratio in ratios[0]], 0.95)
 
     def fast_decoding(self):
         """What `--decode fast` costs in accuracy."""
@@ -308,7 +321,7 @@ def table(rows, cost, quick):
     return lines
 
 
-PARTS = ["end-to-end", "limit", "inference", "start", "memory", "large", "worker", "fast"]
+PARTS = ["end-to-end", "limit", "inference", "start", "memory", "large", "worker", "isolation", "fast"]
 
 
 def main():
@@ -337,6 +350,7 @@ def main():
             "memory": lambda: bench.memory(small),
             "large": lambda: bench.large(large),
             "worker": lambda: bench.worker(small),
+            "isolation": lambda: bench.isolation(small),
             "fast": lambda: cost.extend(bench.fast_decoding()),
         }
         for name in args.only or PARTS:

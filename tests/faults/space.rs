@@ -6,7 +6,7 @@ use classify_tests::{Run, ensure, run, works};
 use libtest_mimic::{Failed, Trial};
 
 use crate::work::{Place, WORKS, Work, check, where_there_is};
-use crate::{counts, has_full_counts};
+use crate::counts;
 
 pub fn trials() -> Vec<Trial> {
     let prlimit = works(&["prlimit", "--fsize=1000", "true"], "prlimit");
@@ -73,13 +73,7 @@ fn file_sizes(work: Work) -> Result<(), Failed> {
     let place = Place::new(2)?;
     let good = place.good(work)?;
     let longest = good.values().map(String::len).max().unwrap_or_default();
-    // Reports are long, and written in pieces of 8 KiB: all sizes would be 60,000 runs.
-    let full = if work.files.len() > 1 { 61 } else { 1 };
-    let step = if has_full_counts() {
-        full
-    } else {
-        longest.div_ceil(12)
-    };
+    let step = counts(longest.div_ceil(12), 1);
     let mut runs = Runs::default();
     for size in (0..longest).step_by(step).chain([longest - 1, longest]) {
         let has_old = size % 2 == 1;
