@@ -10,7 +10,7 @@ use backend_api::{ErrorKind, FoundLibrary, InferBackend};
 use model_file::Format;
 
 use crate::args::Backend;
-use crate::errors::Listed;
+use crate::errors::{Listed, OR};
 #[cfg(any(feature = "openvino", feature = "onnx", feature = "rten"))]
 use crate::image_memory;
 use crate::options::EngineOptions;
@@ -39,29 +39,34 @@ pub fn is_built_in(backend: Backend) -> bool {
 
 /// Opens the requested backend in this process.
 pub fn open(options: &EngineOptions) -> anyhow::Result<Arc<dyn InferBackend>> {
-    match options.backend {
-        Backend::Openvino => openvino(options).map_err(|error| suggest_another(error, options)),
+    let opened = match options.backend {
+        Backend::Openvino => openvino(options),
         Backend::Onnx => onnx(options),
         Backend::Rten => rten(options),
         Backend::Remote => remote(options),
-    }
+    };
+    opened.map_err(|error| suggest_another(error, options))
 }
 
 /// Returns the library of the engine's runtime, or none if the engine has no such library. It is not loaded.
+pub fn library(options: &EngineOptions) -> anyhow::Result<Option<FoundLibrary>> {
+    find(options).map_err(|error| suggest_another(error, options))
+}
+
 // Without engines that have one, nothing can fail.
 #[cfg_attr(
     not(any(feature = "openvino", feature = "onnx")),
     allow(clippy::unnecessary_wraps)
 )]
-pub fn library(options: &EngineOptions) -> anyhow::Result<Option<FoundLibrary>> {
+fn find(options: &EngineOptions) -> anyhow::Result<Option<FoundLibrary>> {
     match options.backend {
         #[cfg(feature = "openvino")]
         Backend::Openvino => {
             let named = options.runtime.openvino_lib()?;
             let found = backend_openvino::find_library(named.path.as_deref(), &library_dirs());
-            found
-                .map(Some)
-                .map_err(|error| suggest_another(named.explain(error, "openvino").into(), options))
+            Ok(Some(
+                found.map_err(|error| named.explain(error, "openvino"))?,
+            ))
         }
         #[cfg(feature = "onnx")]
         Backend::Onnx => {
@@ -109,25 +114,36 @@ pub fn is_cache_name(name: &OsStr) -> bool {
     is_own
 }
 
-/// Adds another engine that can run the model to the hint, where OpenVINO is not installed: ONNX Runtime if it is, or
-/// the one that is built in. It is never taken in silence.
+/// Adds another engine that can run the model to the hint, where OpenVINO or ONNX Runtime is not installed: the other
+/// one if it is, or the one that is built in. It is never taken in silence.
 fn suggest_another(error: anyhow::Error, options: &EngineOptions) -> anyhow::Error {
     let error = match error.downcast::<backend_api::Error>() {
         Ok(error) => error,
         Err(error) => return error,
     };
+    let other = match options.backend {
+        Backend::Openvino => Some((
+            Backend::Onnx,
+            "use ONNX Runtime, which is installed, with `backend-onnx`",
+        )),
+        Backend::Onnx => Some((
+            Backend::Openvino,
+            "use OpenVINO, which is installed, with `backend-openvino`",
+        )),
+        Backend::Rten | Backend::Remote => None,
+    };
     let could = error.kind() == ErrorKind::EngineUnavailable
         && model_file::format(&options.model).is_ok_and(|format| format == Format::Onnx)
         && options.device.eq_ignore_ascii_case("CPU");
-    if !could {
+    let Some((backend, with_other)) = other.filter(|_| could) else {
         return error.into();
-    }
-    let onnx = EngineOptions {
-        backend: Backend::Onnx,
+    };
+    let of_other = EngineOptions {
+        backend,
         ..options.clone()
     };
-    let other = if matches!(library(&onnx), Ok(Some(_))) {
-        "use ONNX Runtime, which is installed, with `backend-onnx`"
+    let other = if matches!(find(&of_other), Ok(Some(_))) {
+        with_other
     } else if cfg!(feature = "rten") {
         "use the built-in engine, which needs nothing installed, with `backend-rten`"
     } else {
@@ -137,9 +153,9 @@ fn suggest_another(error: anyhow::Error, options: &EngineOptions) -> anyhow::Err
     // Whoever named a library wants that one.
     let is_missing = Listed::split(&error.to_string()).is_some();
     let hint = if is_missing {
-        format!("{other}; or {own}")
+        format!("{other}{OR}{own}")
     } else {
-        format!("{own}; or {other}")
+        format!("{own}{OR}{other}")
     };
     error.with_hint(hint).into()
 }

@@ -97,7 +97,7 @@ fn chain_of(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// The words between the ways out that a hint offers.
-const OR: &str = "; or ";
+pub const OR: &str = "; or ";
 
 /// Writes each way out of a hint on its own line, below the first with the `indent`.
 pub fn ways_out(hint: &str, indent: &str) -> String {

@@ -10,6 +10,7 @@ use backend_api::{Error, ErrorKind, FoundLibrary};
 use runtime_library::{CONFIGURED_DIRECTORIES, EXPLICIT_PATH};
 
 use crate::args::RuntimeArgs;
+use crate::errors::OR;
 use crate::install::Wheel;
 
 /// The variable that names the set-up directory.
@@ -91,10 +92,10 @@ impl RuntimePath {
         let hint = hint.map(|install| match Wheel::of_program() {
             Some(wheel) => {
                 let remedy = wheel.remedy(extra);
-                let others = install.split_once("; or ").map(|(_, others)| others);
-                others.map_or(remedy.clone(), |others| format!("{remedy}; or {others}"))
+                let others = install.split_once(OR).map(|(_, others)| others);
+                others.map_or(remedy.clone(), |others| format!("{remedy}{OR}{others}"))
             }
-            None => format!("{install}; or run `cargo setup` in a checkout"),
+            None => format!("{install}{OR}run `cargo setup` in a checkout"),
         });
         let error = match hint {
             Some(hint) => error.with_hint(hint),

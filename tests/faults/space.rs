@@ -5,8 +5,8 @@ use std::fs;
 use classify_tests::{Run, ensure, run, works};
 use libtest_mimic::{Failed, Trial};
 
-use crate::work::{Place, WORKS, Work, check, where_there_is};
 use crate::counts;
+use crate::work::{Place, WORKS, Work, check, where_there_is};
 
 pub fn trials() -> Vec<Trial> {
     let prlimit = works(&["prlimit", "--fsize=1000", "true"], "prlimit");
