@@ -94,17 +94,24 @@ fn check_command(first: Option<&Path>, command: &mut clap::Command) -> Result<()
 /// Prints the error of the command line, or the requested help, and ends the program.
 fn exit_with_usage(error: &clap::Error) -> ! {
     let _ = error.print();
-    let of_command = std::env::args_os().nth(1).is_some_and(|first| {
-        let first = first.to_string_lossy();
-        Args::command().find_subcommand(&*first).is_some()
-    });
-    let is_without_images = error.kind() == ErrorKind::MissingRequiredArgument
-        && match error.get(ContextKind::InvalidArg) {
-            Some(ContextValue::Strings(names)) => names.iter().any(|name| name.contains("--input")),
-            _ => false,
-        };
-    if is_without_images && !of_command {
+    let first = std::env::args_os().nth(1).unwrap_or_default();
+    let first = first.to_string_lossy();
+    let of_command = Args::command().find_subcommand(&*first).is_some();
+    let is_missing = |argument: &str| {
+        error.kind() == ErrorKind::MissingRequiredArgument
+            && match error.get(ContextKind::InvalidArg) {
+                Some(ContextValue::Strings(names)) => {
+                    names.iter().any(|name| name.contains(argument))
+                }
+                _ => false,
+            }
+    };
+    if is_missing("--input") && !of_command {
         terminal::hint("name images, and the model with -m: `classify cat.jpg -m model.onnx`");
+    } else if is_missing("<RUN>") {
+        terminal::hint(&format!(
+            "name the runs before the flags: `classify {first} openvino onnx -i photos/`; -i takes all words behind it"
+        ));
     }
     std::process::exit(error.exit_code())
 }

@@ -6,12 +6,14 @@ use backend_api::Tensor;
 use evaluation::accuracy::{Criterion, GroundTruth};
 use evaluation::agreement::{Tolerance, ToleranceName, Verdict};
 use evaluation::{
-    AnsweredImage, ComparedRuns, ComparisonAccumulator, Digest, EvaluationAccumulator,
-    EvaluationOptions, EvaluationReport, GateLimits, ImageDigests, RunEntry, RunInfo, Share,
+    AnsweredImage, ComparedRuns, ComparisonAccumulator, ComparisonReport, Digest,
+    EvaluationAccumulator, EvaluationOptions, EvaluationReport, GateLimits, ImageDigests, RunEntry,
+    RunInfo, Share,
 };
 use image_classification::Labels;
 
-use super::exporter;
+use super::text::Text;
+use super::{Exporter as _, exporter};
 use crate::args::ReportFormat;
 
 /// Returns a run of a model with these scores and labels.
@@ -77,6 +79,29 @@ fn evaluated(
         evaluation.add(path(image), digest, outputs);
     }
     evaluation.finish()
+}
+
+/// Compares two runs. `outputs` are those of an image.
+fn compared(images: usize, outputs: impl Fn(usize) -> [Tensor; 2]) -> ComparisonReport {
+    let runs = ["float", "int8"].map(|name| entry(name, "softmax", labels(3)));
+    let runs = ComparedRuns::new(runs.into(), None).unwrap();
+    let tolerance = Tolerance::named(ToleranceName::F32);
+    let mut comparison = ComparisonAccumulator::new(runs, tolerance, "a test", 3);
+    for image in 0..images {
+        let digest = Digest::of(&image.to_le_bytes());
+        let digests = ImageDigests {
+            file: digest,
+            tensor: digest,
+            pixels: None,
+        };
+        let answered = AnsweredImage {
+            digests,
+            outputs: outputs(image).map(Ok).into(),
+        };
+        let path = PathBuf::from(format!("{image}.jpg"));
+        comparison.add(path, answered).unwrap();
+    }
+    comparison.finish().unwrap()
 }
 
 fn at_most(percent: u64) -> GateLimits {
@@ -230,32 +255,15 @@ fn a_junit_report_of_50000_images_is_small() {
     assert!(rest.children().any(|child| child.has_tag_name("failure")));
     counts_are_right(&document);
 
-    let runs = ["float", "int8"].map(|name| entry(name, "softmax", labels(3)));
-    let runs = ComparedRuns::new(runs.into(), None).unwrap();
-    let tolerance = Tolerance::named(ToleranceName::F32);
-    let mut comparison = ComparisonAccumulator::new(runs, tolerance, "a test", 3);
-    for image in 0..images {
-        let digest = Digest::of(&image.to_le_bytes());
-        let digests = ImageDigests {
-            file: digest,
-            tensor: digest,
-            pixels: None,
-        };
+    let comparison = compared(images, |image| {
         // The last images differ most.
         let other = if image.is_multiple_of(2) {
             image as f32 / 1e5
         } else {
             0.0
         };
-        let outputs = [0.0, other].map(|value| Ok(tensor(&[1.0, 0.5, value])));
-        let image_path = PathBuf::from(format!("{image}.jpg"));
-        let image = AnsweredImage {
-            digests,
-            outputs: outputs.into(),
-        };
-        comparison.add(image_path, image).unwrap();
-    }
-    let comparison = comparison.finish().unwrap();
+        [0.0, other].map(|value| tensor(&[1.0, 0.5, value]))
+    });
     let beyond = comparison.pairs[0].pair.beyond();
     assert!(beyond > 20_000, "{beyond}");
     let text = written(|out| exporter(ReportFormat::Junit).comparison(&comparison, out));
@@ -273,6 +281,23 @@ fn a_junit_report_of_50000_images_is_small() {
     let cases = document.descendants().filter(is_image);
     assert_eq!(cases.count(), 200);
     counts_are_right(&document);
+}
+
+#[test]
+fn the_worst_image_has_its_own_difference() {
+    // The first image has another best class, the second one a larger difference.
+    let outputs = [
+        [[0.0, 0.1, -5.0], [0.1, 0.0, -5.0]],
+        [[5.0, 0.0, -5.0], [1.0, 0.5, -5.0]],
+    ];
+    let comparison = compared(2, |image| outputs[image].map(|scores| tensor(&scores)));
+    let text = written(|out| Text::new(false).comparison(&comparison, out));
+    let row = text
+        .lines()
+        .find(|line| line.starts_with("  int8"))
+        .unwrap();
+    assert!(row.contains(" 0.372 "), "{row}");
+    assert!(row.ends_with("0.jpg (|Δp| 0.0498)"), "{row}");
 }
 
 /// Checks the numbers of cases and failures that each suite states.

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use evaluation::accuracy::{Counts, MultiLabel, SingleLabel};
-use evaluation::agreement::{Basis, Gate, Verdict};
+use evaluation::agreement::{Basis, Difference, Gate, Verdict};
 use evaluation::text::{counted, grouped, number, printable};
 use evaluation::{ComparedPair, ComparisonReport, EvaluationReport, percent};
 
@@ -188,14 +188,26 @@ fn pairs_table(comparison: &Comparison) -> String {
             of.map_or_else(|| "-".to_owned(), |(.., values)| number(values.max))
         };
         let pair = &compared.pair;
-        let worst = pair.worst.first();
+        let max_delta = largest("max_delta");
+        let worst = pair.worst.first().map(|worst| {
+            let path = comparison.path(worst.row.image);
+            let own = match &worst.row.difference {
+                Difference::Finite(values) => values.max_delta.map(number),
+                Difference::NotFinite { .. } => None,
+            };
+            // An image with another best class is worse than one with a larger difference.
+            match own.filter(|own| *own != max_delta) {
+                Some(own) => format!("{path} (|Δp| {own})"),
+                None => path,
+            }
+        });
         rows.push([
             comparison.name(compared.run),
             rate(&pair.top1_match()),
             rate(&pair.ordered_match_but_ties()),
-            largest("max_delta"),
+            max_delta,
             largest("relative_error"),
-            worst.map_or_else(|| "-".to_owned(), |worst| comparison.path(worst.row.image)),
+            worst.unwrap_or_else(|| "-".to_owned()),
         ]);
     }
     if rows.len() == 1 {
