@@ -231,6 +231,13 @@ fn each_library_has_an_example_and_its_dependencies_in_its_readme() {
         ] {
             assert!(readme.contains(part), "{library}: {part}");
         }
+        // Only rustdoc hides lines that begin so; registries and repositories show them.
+        let is_hidden = |line: &str| line == "#" || line.starts_with("# ");
+        let examples = readme.split("```rust\n").skip(1);
+        for example in examples.filter_map(|text| text.split("```").next()) {
+            let hidden = example.lines().map(str::trim).find(|line| is_hidden(line));
+            assert_eq!(hidden, None, "{library}");
+        }
         let code = source(&checkout().join(library).join("src/lib.rs"));
         // Documentation tests compile it.
         assert!(

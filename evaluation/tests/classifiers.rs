@@ -565,3 +565,49 @@ fn executors_may_move_a_comparison_to_another_thread() {
         assert!(agrees.join().unwrap() && passed.join().unwrap());
     });
 }
+
+/// Makes a module of the code of an example of the README, and a function that calls it.
+macro_rules! example {
+    ($name:ident, |$($argument:ident: $type:ty),*| -> $output:ty $run:block) => {
+        mod $name {
+            include!(concat!("readme/", stringify!($name), ".rs"));
+
+            pub fn run($($argument: $type),*) -> Result<$output, Box<dyn std::error::Error>> $run
+        }
+    };
+}
+
+example!(agree, |runs: [Classifier; 2],
+                 images: Vec<(&str, Vec<u8>)>|
+ -> bool {
+    let [reference, candidate] = runs;
+    super::block_on(agree(reference, candidate, images))
+});
+example!(evaluate, |classifier: Classifier,
+                    truth: &str,
+                    images: Vec<(&str, Vec<u8>)>|
+ -> () { evaluate(classifier, truth, images) });
+example!(max_delta, |reference: &Tensor,
+                     run: &Tensor|
+ -> Option<f64> { max_delta(reference, run) });
+
+#[test]
+fn the_examples_of_the_readme_run() {
+    let codes = [
+        include_str!("readme/agree.rs"),
+        include_str!("readme/evaluate.rs"),
+        include_str!("readme/max_delta.rs"),
+    ];
+    classify_tests::examples_of_readme_are("evaluation", &codes).unwrap();
+    let runs = |error| [classifier(0.0), classifier(error)];
+    assert!(agree::run(runs(0.0), images().into()).unwrap());
+    assert!(!agree::run(runs(0.1), images().into()).unwrap());
+    evaluate::run(classifier(0.0), "path,class_id\nnight.ppm,0\n", images().into()).unwrap();
+    let tensor = |value: f32| Tensor::new([1, 2], vec![0.0, value]).unwrap();
+    let delta = max_delta::run(&tensor(0.0), &tensor(0.1)).unwrap();
+    assert!((delta.unwrap() - 0.024_98).abs() < 1e-5, "{delta:?}");
+    assert_eq!(
+        max_delta::run(&tensor(0.0), &tensor(f32::NAN)).unwrap(),
+        None
+    );
+}

@@ -152,21 +152,23 @@ impl Needs {
     }
 }
 
-/// The paths of a model and of an image of the set-up, for an example in documentation. `None` if there is no set-up, or
-/// if `needs` are not met.
+/// Checks that the Rust examples in the README of `package` are `codes`, line by line. A code may have more lines, in which
+/// a test finds an engine with this crate.
 ///
-/// # Panics
+/// # Errors
 ///
-/// The panics of [`Needs::are_met`].
-pub fn example_files(needs: &Needs, model: &str) -> Option<[String; 2]> {
-    let path = |file: String| set_up(&file).to_string_lossy().into_owned();
-    let is_ready = needs.and(&Needs::set_up()).are_met();
-    is_ready.then(|| {
-        [
-            path(format!("models/{model}")),
-            path("photos/chelsea.png".to_owned()),
-        ]
-    })
+/// If an example differs.
+pub fn examples_of_readme_are(package: &str, codes: &[&str]) -> Result<(), Failed> {
+    let readme = std::fs::read_to_string(checkout().join(package).join("README.md"))?;
+    let blocks = readme.split("```rust\n").skip(1);
+    let examples = blocks.filter_map(|text| text.split("```").next());
+    let lines = |code: &str| -> Vec<String> {
+        let lines = code.lines().filter(|line| !line.contains("classify_tests"));
+        lines.map(|line| line.trim().to_owned()).collect()
+    };
+    let examples: Vec<_> = examples.map(lines).collect();
+    let codes: Vec<_> = codes.iter().map(|code| lines(code)).collect();
+    ensure(examples == codes, (examples, codes))
 }
 
 /// The conformance suite as tests called `<prefix>::<rule>`.

@@ -3,8 +3,8 @@ use image_classification::Classifier;
 
 /// Prints the five best classes of an image.
 async fn classify(model: &str, image: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let config = OnnxConfig::new(model);
-    let mut config = config;
+    let mut config = OnnxConfig::new(model);
+    config.options.device = "CPU".into();
     config.library_dirs = classify_tests::library_dirs();
     let backend = OnnxBackend::open(&config)?;
     // The preprocessing and the labels come from the model or from the files next to it.
