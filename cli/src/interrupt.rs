@@ -5,6 +5,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
@@ -172,8 +174,12 @@ impl Drop for Temporary {
 
 /// Watches for signals from now on, and calls `note` at the first one. Without a thread for it a signal stops
 /// everything, as ever.
+///
+/// A write beyond the limit on the size of files (`ulimit -f`) fails from now on, which is an error that names the file. By
+/// default its signal would end the program without a word.
 #[cfg(unix)]
 pub fn watch(note: fn()) {
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let (watches, is_watched) = std::sync::mpsc::channel::<()>();
     // The thread takes the signals over itself: where there is none, they keep their default.
     let _ = std::thread::Builder::new()

@@ -1,5 +1,6 @@
 //! Patterns for paths, for shells that do not expand them. Names need not be UTF-8.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -151,12 +152,14 @@ pub fn numbered(path: &Path) -> anyhow::Result<Option<Vec<PathBuf>>> {
 /// Finds the paths that match `*`, `?`, `[a-z]`, `[!a-z]`, `{jpg,png}` and `**`, sorted by name, directory by
 /// directory. As in shells, hidden names match only where the pattern begins with a dot.
 pub fn expand(pattern: &Path) -> anyhow::Result<Vec<Found>> {
-    let parts: Vec<Part> = pattern
+    let mut parts: Vec<Part> = pattern
         .components()
         .map(Part::new)
         .collect::<Result<_, _>>()?;
+    // Two of them in a row find what one does.
+    parts.dedup_by(|next, part| matches!((part, next), (Part::AnyDepth, Part::AnyDepth)));
     let mut found = Vec::new();
-    matches(PathBuf::new(), &parts, &mut found);
+    find(PathBuf::new(), &parts, &mut found, &mut HashSet::new());
     Ok(found)
 }
 
@@ -209,7 +212,17 @@ fn with_quoted_braces(text: &str) -> String {
     quoted
 }
 
-fn matches(base: PathBuf, parts: &[Part], found: &mut Vec<Found>) {
+/// Adds the paths below `base` that match `parts`. `seen` has the places that were tried, with the number of parts that
+/// were left there: with several `**` there are many ways to one of them.
+fn find(
+    base: PathBuf,
+    parts: &[Part],
+    found: &mut Vec<Found>,
+    seen: &mut HashSet<(PathBuf, usize)>,
+) {
+    if !seen.insert((base.clone(), parts.len())) {
+        return;
+    }
     let Some((part, rest)) = parts.split_first() else {
         found.push(Ok(base));
         return;
@@ -218,7 +231,7 @@ fn matches(base: PathBuf, parts: &[Part], found: &mut Vec<Found>) {
         Part::Literal(name) => {
             let path = base.join(name);
             if !rest.is_empty() || fs::symlink_metadata(&path).is_ok() {
-                matches(path, rest, found);
+                find(path, rest, found, seen);
             }
         }
         Part::Wildcard {
@@ -234,7 +247,7 @@ fn matches(base: PathBuf, parts: &[Part], found: &mut Vec<Found>) {
                 {
                     continue;
                 }
-                matches(path, rest, found);
+                find(path, rest, found, seen);
             }
         }
         Part::AnyDepth => {
@@ -261,7 +274,7 @@ fn matches(base: PathBuf, parts: &[Part], found: &mut Vec<Found>) {
                 // At the end of a pattern it stands for all files, else for directories.
                 if entry.file_type().is_dir() != rest.is_empty() {
                     let inside = entry.path().strip_prefix(start).unwrap_or(entry.path());
-                    matches(joined(&base, inside), rest, found);
+                    find(joined(&base, inside), rest, found, seen);
                 }
             }
         }
@@ -365,6 +378,22 @@ mod tests {
         assert_eq!(found(root, "*/nothing"), [""; 0]);
         assert_eq!(found(root, "nothing/*"), [""; 0]);
         assert!(expand(&root.join("[a")).is_err());
+    }
+
+    #[test]
+    fn a_path_is_found_once_and_soon_whatever_the_number_of_ways_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = (0..20).fold(directory.path().to_owned(), |path, _| path.join("a"));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("x.jpg"), "").unwrap();
+        let path = format!("{}x.jpg", "a/".repeat(20));
+        // There are 2^20 and more ways.
+        for pattern in ["**/".repeat(20), "**/a/".repeat(10), "**/*/".repeat(10)] {
+            assert_eq!(
+                found(directory.path(), &format!("{pattern}*.jpg")),
+                [&*path]
+            );
+        }
     }
 
     #[test]

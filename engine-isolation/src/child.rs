@@ -1,9 +1,9 @@
 //! The child: confines itself, opens the engine, and runs requests.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,8 @@ use crate::config::MORE_PROCESSES;
 use crate::protocol::{self, Progress, Reply, Shape, Start};
 use crate::sandbox;
 
+/// The last of the standard streams.
+const STDERR: RawFd = 2;
 /// The parent is trusted: no bound.
 const ANY: usize = usize::MAX;
 
@@ -39,8 +41,10 @@ pub fn run<C: DeserializeOwned>(open: impl FnOnce(C) -> Result<Box<dyn InferBack
 fn serve<C: DeserializeOwned>(
     open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>,
 ) -> io::Result<()> {
-    // The parent decides when this process ends.
+    close_inherited()?;
+    // The parent decides when this process ends. A write beyond the limits is an error, and not the end.
     for signal in [
+        signal_hook::consts::SIGXFSZ,
         signal_hook::consts::SIGINT,
         signal_hook::consts::SIGTERM,
         signal_hook::consts::SIGHUP,
@@ -76,6 +80,20 @@ fn serve<C: DeserializeOwned>(
             .name("isolation-infer".to_owned())
             .spawn(move || answer(&*backend, &socket, &memory))
             .map_err(|source| io::Error::other(format!("cannot start a thread: {source}")))?;
+    }
+    Ok(())
+}
+
+/// Closes all descriptors but the standard streams. Whoever started the program may have left files and sockets open,
+/// which no restriction covers.
+fn close_inherited() -> io::Result<()> {
+    let entries = fs::read_dir("/proc/self/fd")?;
+    let numbers: Vec<RawFd> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    for number in numbers.into_iter().filter(|number| *number > STDERR) {
+        // The directory's own is closed already.
+        let _ = nix::unistd::close(number);
     }
     Ok(())
 }

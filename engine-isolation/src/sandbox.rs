@@ -129,169 +129,270 @@ fn landlock(readable: &[OsString]) -> Result<Option<bool>, RulesetError> {
     })
 }
 
-/// System calls that no engine needs. They start processes, use the network, reach other processes, change files'
-/// rights and owners (which Landlock does not cover), or administrate the machine.
-const REFUSED: &[i64] = &[
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_acct,
-    libc::SYS_add_key,
-    libc::SYS_adjtimex,
-    libc::SYS_bind,
-    libc::SYS_bpf,
-    libc::SYS_chroot,
-    libc::SYS_clock_adjtime,
-    libc::SYS_clock_settime,
-    libc::SYS_connect,
-    libc::SYS_delete_module,
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
-    libc::SYS_fchown,
-    libc::SYS_fchownat,
-    libc::SYS_finit_module,
-    libc::SYS_fremovexattr,
-    libc::SYS_fsconfig,
-    libc::SYS_fsetxattr,
-    libc::SYS_fsmount,
-    libc::SYS_fsopen,
-    libc::SYS_fspick,
-    libc::SYS_init_module,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_io_uring_setup,
-    libc::SYS_kcmp,
-    libc::SYS_kexec_load,
-    libc::SYS_keyctl,
-    libc::SYS_listen,
-    libc::SYS_lremovexattr,
-    libc::SYS_lsetxattr,
-    // Its memory would be no part of the limit on the address space.
-    libc::SYS_memfd_create,
-    libc::SYS_memfd_secret,
-    libc::SYS_mount,
-    libc::SYS_mount_setattr,
-    libc::SYS_move_mount,
-    libc::SYS_mq_open,
-    libc::SYS_mq_unlink,
-    libc::SYS_msgget,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_open_tree,
-    libc::SYS_perf_event_open,
-    libc::SYS_personality,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pidfd_open,
-    libc::SYS_pidfd_send_signal,
-    libc::SYS_pivot_root,
-    libc::SYS_process_madvise,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_ptrace,
-    libc::SYS_quotactl,
-    libc::SYS_reboot,
-    libc::SYS_removexattr,
-    libc::SYS_request_key,
-    libc::SYS_semget,
-    libc::SYS_setdomainname,
-    libc::SYS_sethostname,
-    libc::SYS_setns,
-    libc::SYS_settimeofday,
-    libc::SYS_setxattr,
-    libc::SYS_shmget,
-    libc::SYS_socket,
-    libc::SYS_swapoff,
-    libc::SYS_swapon,
-    libc::SYS_syslog,
-    libc::SYS_umount2,
-    libc::SYS_unshare,
-    libc::SYS_userfaultfd,
-    libc::SYS_utimensat,
+/// System calls of the C library, of engines and of this crate. They use what the process has: its memory, its threads,
+/// its own descriptors, clocks, and files, which Landlock restricts. None starts a process or makes a socket, names another
+/// process, or changes a file's rights, owner or attributes, which Landlock does not cover. All others do not exist for the
+/// process, as on a kernel without them: libraries know what to do then.
+const ALLOWED: &[i64] = &[
+    // Memory.
+    libc::SYS_brk,
+    libc::SYS_get_mempolicy,
+    libc::SYS_madvise,
+    MAP_SHADOW_STACK,
+    libc::SYS_mbind,
+    libc::SYS_mincore,
+    libc::SYS_mlock,
+    libc::SYS_mlock2,
+    libc::SYS_mmap,
+    libc::SYS_mprotect,
+    libc::SYS_mremap,
+    MSEAL,
+    libc::SYS_msync,
+    libc::SYS_munlock,
+    libc::SYS_munmap,
+    libc::SYS_set_mempolicy,
+    libc::SYS_set_mempolicy_home_node,
+    // Threads and signals of this process.
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_futex,
+    FUTEX_REQUEUE,
+    FUTEX_WAIT,
+    libc::SYS_futex_waitv,
+    FUTEX_WAKE,
+    libc::SYS_membarrier,
+    libc::SYS_restart_syscall,
+    libc::SYS_rseq,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigpending,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigsuspend,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_sched_yield,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_sigaltstack,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    // What this process and this machine are.
+    libc::SYS_capget,
+    libc::SYS_getcpu,
+    libc::SYS_getcwd,
+    libc::SYS_getegid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getgroups,
+    libc::SYS_getpgid,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_getpriority,
+    libc::SYS_getrandom,
+    libc::SYS_getresgid,
+    libc::SYS_getresuid,
+    libc::SYS_getrusage,
+    libc::SYS_getsid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_sched_get_priority_max,
+    libc::SYS_sched_get_priority_min,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_getattr,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_sched_rr_get_interval,
+    libc::SYS_sysinfo,
+    libc::SYS_times,
+    libc::SYS_umask,
+    libc::SYS_uname,
+    // Time.
+    libc::SYS_clock_getres,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_getitimer,
+    libc::SYS_gettimeofday,
+    libc::SYS_nanosleep,
+    libc::SYS_setitimer,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_gettime,
+    libc::SYS_timerfd_settime,
+    // Files.
+    libc::SYS_close,
+    libc::SYS_close_range,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_eventfd2,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_fadvise64,
+    libc::SYS_fstat,
+    libc::SYS_fstatfs,
+    libc::SYS_getdents64,
+    libc::SYS_lseek,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_pipe2,
+    libc::SYS_ppoll,
+    libc::SYS_pread64,
+    libc::SYS_preadv,
+    libc::SYS_preadv2,
+    libc::SYS_pselect6,
+    libc::SYS_pwrite64,
+    libc::SYS_pwritev,
+    libc::SYS_pwritev2,
+    libc::SYS_read,
+    libc::SYS_readahead,
+    libc::SYS_readlinkat,
+    libc::SYS_readv,
+    libc::SYS_statfs,
+    libc::SYS_statx,
+    libc::SYS_write,
+    libc::SYS_writev,
+    // The sockets that the parent has given.
+    libc::SYS_getpeername,
+    libc::SYS_getsockname,
+    libc::SYS_getsockopt,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+    libc::SYS_setsockopt,
+    libc::SYS_shutdown,
 ];
-/// Older forms of these system calls, which other architectures lack.
+/// Calls of one architecture: older forms of those above, and what the C library does there.
 #[cfg(target_arch = "x86_64")]
-const REFUSED_OLDER: &[i64] = &[
-    libc::SYS_chmod,
-    libc::SYS_chown,
-    libc::SYS_fork,
-    libc::SYS_futimesat,
-    libc::SYS_ioperm,
-    libc::SYS_iopl,
-    libc::SYS_lchown,
-    libc::SYS_modify_ldt,
-    libc::SYS_utime,
-    libc::SYS_utimes,
-    libc::SYS_vfork,
+const ALLOWED_HERE: &[i64] = &[
+    libc::SYS_access,
+    libc::SYS_alarm,
+    // A thread asks for its registers of matrices, and gets those of its own memory.
+    libc::SYS_arch_prctl,
+    libc::SYS_dup2,
+    libc::SYS_epoll_create,
+    libc::SYS_epoll_wait,
+    libc::SYS_eventfd,
+    libc::SYS_getdents,
+    libc::SYS_getpgrp,
+    libc::SYS_getrlimit,
+    libc::SYS_lstat,
+    libc::SYS_open,
+    libc::SYS_pause,
+    libc::SYS_pipe,
+    libc::SYS_poll,
+    libc::SYS_readlink,
+    libc::SYS_select,
+    libc::SYS_stat,
+    libc::SYS_time,
 ];
-#[cfg(not(target_arch = "x86_64"))]
-const REFUSED_OLDER: &[i64] = &[];
-/// Calls whose first argument is a process. Only this process is allowed.
+#[cfg(target_arch = "riscv64")]
+const ALLOWED_HERE: &[i64] = &[RISCV_HWPROBE];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "riscv64")))]
+const ALLOWED_HERE: &[i64] = &[];
+/// Numbers that the crate `libc` lacks on some architectures. They are the same on all.
+const MAP_SHADOW_STACK: i64 = 453;
+const FUTEX_WAKE: i64 = 454;
+const FUTEX_WAIT: i64 = 455;
+const FUTEX_REQUEUE: i64 = 456;
+const MSEAL: i64 = 462;
+#[cfg(target_arch = "riscv64")]
+const RISCV_HWPROBE: i64 = 258;
+
+/// Calls that are allowed for this process only: the argument that names a process has its number, or 0 where that means
+/// the caller.
 const OWN_PROCESS: [i64; 4] = [
     libc::SYS_kill,
-    libc::SYS_tgkill,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_tgkill,
 ];
-/// x86-64 has each call under a second number, with this bit.
-const SECOND_NUMBERS: i64 = 0x4000_0000;
+const OWN_PROCESS_OR_0: [i64; 5] = [
+    libc::SYS_move_pages,
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+];
+/// The requests that are allowed for a descriptor. Others change attributes of a file, lock it, or have signals sent.
+const FCNTL: [i32; 8] = [
+    libc::F_DUPFD,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GETPIPE_SZ,
+    libc::F_GET_SEALS,
+];
+const IOCTL: [libc::Ioctl; 6] = [
+    libc::FIOCLEX,
+    libc::FIONBIO,
+    libc::FIONCLEX,
+    libc::FIONREAD,
+    libc::TCGETS,
+    libc::TIOCGWINSZ,
+];
+/// The names of threads and of mappings.
+const PRCTL: [i32; 4] = [
+    libc::PR_GET_DUMPABLE,
+    libc::PR_GET_NAME,
+    libc::PR_SET_NAME,
+    libc::PR_SET_VMA,
+];
 
-/// Refuses system calls. Returns whether the architecture has filters.
+/// Refuses all system calls but those that are allowed. Returns whether the architecture has filters.
 fn seccomp() -> Result<bool, seccompiler::Error> {
     let Ok(architecture) = TargetArch::try_from(env::consts::ARCH) else {
         return Ok(false);
     };
-    let compiled = |rules: Rules, error: i32| -> Result<BpfProgram, seccompiler::Error> {
-        let refused = SeccompAction::Errno(error as u32);
-        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, architecture)?;
-        Ok(filter.try_into()?)
-    };
-    let [refused, unknown] = [
-        compiled(refused()?, libc::EPERM)?,
-        // After ENOSYS, glibc calls `clone`, whose flags a filter can read.
-        compiled(always([libc::SYS_clone3]), libc::ENOSYS)?,
-    ];
-    apply_filter(&refused)?;
-    apply_filter(&unknown)?;
+    let missing = SeccompAction::Errno(libc::ENOSYS as u32);
+    let filter = SeccompFilter::new(allowed()?, missing, SeccompAction::Allow, architecture)?;
+    let program: BpfProgram = filter.try_into()?;
+    apply_filter(&program)?;
     Ok(true)
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Returns rules that match each of `calls`.
-fn always(calls: impl IntoIterator<Item = i64>) -> Rules {
-    let calls = calls.into_iter();
-    calls
-        .flat_map(numbers)
-        .map(|call| (call, Vec::new()))
-        .collect()
-}
-
-fn numbers(call: i64) -> impl Iterator<Item = i64> {
-    let second = cfg!(target_arch = "x86_64").then_some(call | SECOND_NUMBERS);
-    std::iter::once(call).chain(second)
-}
-
-fn refused() -> Result<Rules, seccompiler::Error> {
-    let first = |operator, value| -> Result<SeccompRule, seccompiler::Error> {
-        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, operator, value)?;
-        Ok(SeccompRule::new(vec![condition])?)
+fn allowed() -> Result<Rules, seccompiler::Error> {
+    let calls = ALLOWED.iter().chain(ALLOWED_HERE);
+    let mut rules: Rules = calls.map(|call| (*call, Vec::new())).collect();
+    // Each rule is one value that is allowed.
+    let values = |argument: u8, values: &[u64]| -> Result<Vec<SeccompRule>, seccompiler::Error> {
+        let rules = values.iter().map(|value| {
+            let is_equal = SeccompCmpOp::Eq;
+            let length = SeccompCmpArgLen::Dword;
+            let condition = SeccompCondition::new(argument, length, is_equal, *value)?;
+            Ok(SeccompRule::new(vec![condition])?)
+        });
+        rules.collect()
     };
     let own = getpid().as_raw_nonzero().get() as u64;
-    let mut rules = always(REFUSED.iter().chain(REFUSED_OLDER).copied());
-    for call in OWN_PROCESS.into_iter().flat_map(numbers) {
-        rules.insert(call, vec![first(SeccompCmpOp::Ne, own)?]);
+    for call in OWN_PROCESS {
+        rules.insert(call, values(0, &[own])?);
     }
-    for call in numbers(libc::SYS_prlimit64) {
-        // 0 means this process, too.
-        let other = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?;
-        let named = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
-        rules.insert(call, vec![SeccompRule::new(vec![other, named])?]);
+    for call in OWN_PROCESS_OR_0 {
+        rules.insert(call, values(0, &[own, 0])?);
     }
+    rules.insert(
+        libc::SYS_fcntl,
+        values(1, &FCNTL.map(|request| request as u64))?,
+    );
+    rules.insert(
+        libc::SYS_ioctl,
+        values(1, &IOCTL.map(|request| request as u64))?,
+    );
+    rules.insert(
+        libc::SYS_prctl,
+        values(0, &PRCTL.map(|request| request as u64))?,
+    );
+    // Threads, not processes. The C library falls back to it from `clone3`, whose flags a filter cannot read.
     let threads = libc::CLONE_THREAD as u64;
-    for call in numbers(libc::SYS_clone) {
-        // Allows new threads and refuses new processes.
-        rules.insert(call, vec![first(SeccompCmpOp::MaskedEq(threads), 0)?]);
-    }
+    let is_thread = SeccompCmpOp::MaskedEq(threads);
+    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, is_thread, threads)?;
+    rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![condition])?]);
     Ok(rules)
 }

@@ -602,7 +602,12 @@ fn the_examples_of_the_readme_run() {
     let runs = |error| [classifier(0.0), classifier(error)];
     assert!(agree::run(runs(0.0), images().into()).unwrap());
     assert!(!agree::run(runs(0.1), images().into()).unwrap());
-    evaluate::run(classifier(0.0), "path,class_id\nnight.ppm,0\n", images().into()).unwrap();
+    evaluate::run(
+        classifier(0.0),
+        "path,class_id\nnight.ppm,0\n",
+        images().into(),
+    )
+    .unwrap();
     let tensor = |value: f32| Tensor::new([1, 2], vec![0.0, value]).unwrap();
     let delta = max_delta::run(&tensor(0.0), &tensor(0.1)).unwrap();
     assert!((delta.unwrap() - 0.024_98).abs() < 1e-5, "{delta:?}");

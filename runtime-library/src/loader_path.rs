@@ -13,10 +13,12 @@ pub const LOADER_VARIABLE: &str = if cfg!(windows) {
 };
 
 /// Returns the value of [`LOADER_VARIABLE`] without the entries that mean the current directory or a
-/// directory below it; `None` if there is no such entry.
+/// directory below it, or that are links of the system to what a process has open; `None` if there is no such entry.
 #[cfg(unix)]
 pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
     use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    use std::path::{Component, Path};
+
     let is_separator = |byte: &u8| {
         // glibc takes both.
         *byte == b':' || *byte == b';' && cfg!(target_env = "gnu")
@@ -28,13 +30,29 @@ pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
         let mut rests = names.iter().filter_map(|name| entry.strip_prefix(*name));
         cfg!(target_env = "gnu") && rests.any(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
-    let is_absolute = |entry: &&[u8]| entry.starts_with(b"/") || is_in_origin(entry);
+    // `/proc/self/cwd` and `/dev/fd/3` may be the current directory. Nobody installs libraries below these two.
+    let is_link = |path: &Path| {
+        let mut names = Vec::new();
+        for part in path.components() {
+            match part {
+                Component::Normal(name) => names.push(name),
+                Component::ParentDir => drop(names.pop()),
+                _ => {}
+            }
+        }
+        let first = names.first();
+        first.is_some_and(|name| *name == "proc" || *name == "dev")
+    };
+    let is_safe = |entry: &&[u8]| {
+        let path = Path::new(OsStr::from_bytes(entry));
+        path.is_absolute() && !is_link(path) || is_in_origin(entry)
+    };
     let entries = || value.as_bytes().split(is_separator);
-    if value.is_empty() || entries().all(|entry| is_absolute(&entry)) {
+    if value.is_empty() || entries().all(|entry| is_safe(&entry)) {
         return None;
     }
-    let absolute: Vec<&[u8]> = entries().filter(is_absolute).collect();
-    Some(OsString::from_vec(absolute.join(&b':')))
+    let safe: Vec<&[u8]> = entries().filter(is_safe).collect();
+    Some(OsString::from_vec(safe.join(&b':')))
 }
 
 /// Returns `None`: Windows has no such entries, because its loader looks in the directory of the library
@@ -71,7 +89,7 @@ mod tests {
         let without = |value: &str| {
             without_current_directory(OsStr::new(value)).map(|value| value.into_string().unwrap())
         };
-        for clean in ["", "/a", "/a:/b"] {
+        for clean in ["", "/a", "/a:/b", "/a/proc", "/process", "/a/../b"] {
             assert_eq!(without(clean), None, "{clean}");
         }
         #[cfg(target_env = "gnu")]
@@ -93,6 +111,10 @@ mod tests {
             ("$ORIGIN_:/a", "/a"),
             ("${ORIGIN}x/lib:/a", "/a"),
             ("$ORIGINX/sub:/a", "/a"),
+            ("/proc/self/cwd:/a", "/a"),
+            ("/proc/self/cwd/lib", ""),
+            ("/a/../proc/self/cwd:/b", "/b"),
+            ("//dev/fd/7:/a", "/a"),
         ] {
             assert_eq!(without(value).as_deref(), Some(rest), "{value}");
         }

@@ -11,10 +11,13 @@ use backend_api::{BlockingInfer as _, Error, InferBackend as _, Tensor};
 use classify_tests::{doubling_input, ensure};
 use engine_isolation::{Isolated, Isolation};
 use libtest_mimic::{Failed, Trial};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{FlockOperation, MemfdFlags, flock, inotify, memfd_create};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
-    PidfdFlags, Resource, Signal, getppid, getrlimit, kill_process, pidfd_open, prlimit,
+    PidfdFlags, Resource, Signal, getppid, getpriority_process, getrlimit, kill_process,
+    pidfd_open, prlimit, setpriority_process,
 };
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 
 use crate::engine::{Config, isolation};
 
@@ -22,7 +25,7 @@ use crate::engine::{Config, isolation};
 const DIRECTORY: &str = "ENGINE_ISOLATION_TEST_DIRECTORY";
 
 /// The attempts, each with true if it must succeed.
-pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 20] = [
+pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 27] = [
     ("read the model", true, |directory| {
         fs::read(directory.join("model/file")).is_ok()
     }),
@@ -32,6 +35,9 @@ pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 20] = [
     }),
     ("start a thread", true, |_| {
         thread::spawn(|| ()).join().is_ok()
+    }),
+    ("choose its own cores", true, |_| {
+        sched_getaffinity(None).is_ok_and(|cores| sched_setaffinity(None, &cores).is_ok())
     }),
     ("read another file", false, |directory| {
         fs::read(directory.join("secret")).is_ok()
@@ -71,6 +77,28 @@ pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 20] = [
     ("connect over TCP", false, |directory| {
         let port = fs::read_to_string(directory.join("model/port")).expect("a port");
         TcpStream::connect(("127.0.0.1", port.parse().expect("a number"))).is_ok()
+    }),
+    ("make sockets", false, |_| UnixStream::pair().is_ok()),
+    ("watch files", false, |_| {
+        inotify::init(inotify::CreateFlags::CLOEXEC).is_ok()
+    }),
+    ("lock a file", false, |directory| {
+        let file = fs::File::open(directory.join("model/file"));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_ok())
+    }),
+    ("choose the cores of another process", false, |_| {
+        sched_getaffinity(None).is_ok_and(|cores| sched_setaffinity(getppid(), &cores).is_ok())
+    }),
+    ("choose the priority of another process", false, |_| {
+        let parent = getppid();
+        getpriority_process(parent).is_ok_and(|now| setpriority_process(parent, now).is_ok())
+    }),
+    ("use a file that the program has open", false, |directory| {
+        let mut open = fs::read_dir("/proc/self/fd").expect("its own descriptors");
+        open.any(|entry| {
+            let file = entry.and_then(|entry| fs::read_link(entry.path()));
+            file.is_ok_and(|file| file == directory.join("open"))
+        })
     }),
     ("take memory outside of the limit", false, |_| {
         memfd_create("attempt", MemfdFlags::CLOEXEC).is_ok()
@@ -129,6 +157,7 @@ struct Place {
     directory: tempfile::TempDir,
     _service: UnixListener,
     _server: TcpListener,
+    _open: fs::File,
 }
 
 impl Place {
@@ -140,7 +169,11 @@ impl Place {
         fs::write(at("model/port"), server.local_addr()?.port().to_string())?;
         fs::write(at("model/file"), "model")?;
         fs::write(at("secret"), "secret")?;
+        // Programs that are started have it too.
+        let open = fs::File::create(at("open"))?;
+        fcntl_setfd(&open, FdFlags::empty())?;
         Ok(Self {
+            _open: open,
             _service: UnixListener::bind(at("service"))?,
             _server: server,
             directory,
