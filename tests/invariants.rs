@@ -458,7 +458,7 @@ fn files_are_opened_by_the_function_that_refuses_pipes() {
         "fs::read(",
         "fs::read_to_string(",
         "fs::copy(",
-        "mmap",
+        "Mmap",
     ];
     // Files of the system.
     const ALLOWED: &str = "\"/proc/";

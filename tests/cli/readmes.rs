@@ -155,7 +155,7 @@ fn server() -> Result<(), Failed> {
         &tensor("scores", &[-1, 1000][..]),
         |_| {
             let mut scores = vec![0.0_f32; 1000];
-            scores[7] = 20.0;
+            scores[7] = 1.0;
             let scores = Tensor::new([1, 1000], scores).map_err(|error| error.to_string())?;
             Ok(vec![("scores".to_owned(), scores)])
         },
