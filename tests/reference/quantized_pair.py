@@ -1,6 +1,7 @@
 """Writes a float classifier and its QDQ versions: one with fitting ranges, one of which a node's range is clipped, and
 one of more nodes of which only one is quantized. `integers.onnx` and `integers-bad.onnx` are the first two in the format
-QOperator, with the names that ONNX Runtime's quantizer gives.
+QOperator, with the names that ONNX Runtime's quantizer gives. `deep.onnx` has many layers; `deep-good.onnx` is its good
+QDQ version, in which the steps of COARSE are wider than those of all others.
 
 Usage: quantized_pair.py DIRECTORY
 """
@@ -8,9 +9,11 @@ Usage: quantized_pair.py DIRECTORY
 import sys
 
 import numpy
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
+from onnx.reference import ReferenceEvaluator
 
-CLIPPED = "conv2"
+LAYERS = 40
+COARSE = 29
 
 
 class Model:
@@ -41,9 +44,9 @@ class Model:
         save(model, path)
 
 
-def write(path, ranges, more=0):
+def write(path, ranges, more=0, layers=3):
     """`ranges`: the largest value of each convolution's output, or None for the float model. `more`: further nodes with
-    weights."""
+    weights. The first three of the `layers` halve the size."""
     model = Model()
     nodes, constant = model.nodes, model.constant
 
@@ -55,10 +58,11 @@ def write(path, ranges, more=0):
         return f"{of}_d"
 
     value, channels = "input", 3
-    for layer in (1, 2, 3):
+    for layer in range(1, layers + 1):
         name = f"conv{layer}"
         weight = model.weight(channels)
-        nodes.append(helper.make_node("Conv", [value, constant(f"{name}_w", weight)], [name], name, strides=[2, 2]))
+        size = {"strides": [2, 2]} if layer <= 3 else {"pads": [1, 1, 1, 1]}
+        nodes.append(helper.make_node("Conv", [value, constant(f"{name}_w", weight)], [name], name, **size))
         value, channels = name, 8
         if ranges and ranges[layer - 1]:
             # The quantizer cuts at 0.
@@ -108,6 +112,15 @@ def write_integers(path, ranges):
     model.save(path, helper.make_opsetid("com.microsoft", 1))
 
 
+def largest_values(path):
+    """Returns the largest value of each convolution's output on an arbitrary input, with a margin."""
+    model = load(path)
+    names = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    image = numpy.random.default_rng(5).uniform(-2, 2, (1, 3, 32, 32)).astype(numpy.float32)
+    return [1.5 * float(value.max()) for value in ReferenceEvaluator(model).run(names, {"input": image})]
+
+
 write(f"{sys.argv[1]}/float.onnx", None)
 fitting = [8.0, 16.0, 40.0]
 write(f"{sys.argv[1]}/good.onnx", fitting)
@@ -115,3 +128,7 @@ write(f"{sys.argv[1]}/bad.onnx", [fitting[0], fitting[1] / 20, fitting[2]])
 write(f"{sys.argv[1]}/one.onnx", [fitting[0], None, None], more=120)
 write_integers(f"{sys.argv[1]}/integers.onnx", fitting)
 write_integers(f"{sys.argv[1]}/integers-bad.onnx", [fitting[0], fitting[1] / 20, fitting[2]])
+write(f"{sys.argv[1]}/deep.onnx", None, layers=LAYERS)
+deep = largest_values(f"{sys.argv[1]}/deep.onnx")
+deep[COARSE - 1] *= 8
+write(f"{sys.argv[1]}/deep-good.onnx", deep, layers=LAYERS)

@@ -1,5 +1,6 @@
 //! The words of a bisection.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use evaluation::bisect::{Bisection, LookedAt, Unknown};
@@ -8,6 +9,8 @@ use evaluation::text::{counted, grouped, number, printable};
 
 /// The most nodes of one kind that the text names.
 const MOST_NAMED: usize = 6;
+/// By how much a node's error has to exceed that of all before it.
+const LARGE_JUMP: f64 = 10.0;
 
 /// Returns the result as a text for people.
 pub fn text(bisection: &Bisection) -> String {
@@ -35,10 +38,14 @@ pub fn text(bisection: &Bisection) -> String {
 
 /// Tells how many nodes were inspected, and the tolerance.
 pub fn extent(bisection: &Bisection) -> String {
+    let of = if bisection.noise.is_some() {
+        format!("{} nodes with a counterpart", grouped(bisection.matched))
+    } else {
+        format!("{} nodes", grouped(bisection.nodes))
+    };
     format!(
-        "inspected {} of {} nodes in {}, tolerance {} of a node's {} value",
+        "inspected {} of {of} in {}, tolerance {} of a node's {} value",
         grouped(bisection.looked_at.len()),
-        grouped(bisection.nodes),
         counted(bisection.looks, "look"),
         number(bisection.tolerance),
         if bisection.noise.is_some() {
@@ -156,7 +163,7 @@ fn conclude(bisection: &Bisection, text: &mut String) {
                 "the runs agree".to_owned()
             };
             let written = writeln!(text, "  {why}: there is nothing to find");
-            if bisection.looked_at.is_empty() {
+            if bisection.looked_at.is_empty() && bisection.noise.is_none() {
                 return;
             }
             written
@@ -188,14 +195,22 @@ fn conclude(bisection: &Bisection, text: &mut String) {
             "  the first differing node is unknown: no inspected node differs, but the outputs do"
         ),
     };
-    if !bisection.unknown.is_empty() {
-        let _ = writeln!(
-            text,
-            "  {} not inspected, so the difference may begin earlier: {}",
-            counted(bisection.unknown.len(), "node"),
-            list(&bisection.unknown, true)
-        );
+    if let Some(jump) = jump(bisection) {
+        let _ = writeln!(text, "  {jump}");
     }
+    if !bisection.unknown.is_empty() {
+        let _ = write!(
+            text,
+            "  {} not inspected, so the difference may begin earlier",
+            counted(bisection.unknown.len(), "node"),
+        );
+        // The nodes that are not ranked include them.
+        let _ = match bisection.noise {
+            Some(_) => writeln!(text),
+            None => writeln!(text, ": {}", list(&bisection.unknown, true)),
+        };
+    }
+    unranked(bisection, text);
     if !bisection.only_in_run.is_empty() {
         let _ = writeln!(
             text,
@@ -210,6 +225,78 @@ fn conclude(bisection: &Bisection, text: &mut String) {
         text,
         "  exposing values changed the outputs by at most {one} and {other}"
     );
+}
+
+/// Appends the nodes that the list by errors lacks, by the reason.
+fn unranked(bisection: &Bisection, text: &mut String) {
+    let mut by_reason: Vec<(&str, Vec<&Unknown>)> = Vec::new();
+    for node in &bisection.unranked {
+        match by_reason.iter_mut().find(|(it, _)| *it == node.reason) {
+            Some((_, nodes)) => nodes.push(node),
+            None => by_reason.push((&node.reason, vec![node])),
+        }
+    }
+    by_reason.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
+    let others = by_reason.split_off(by_reason.len().min(MOST_NAMED));
+    for (reason, nodes) in by_reason {
+        let _ = writeln!(
+            text,
+            "  {} not in the list, {}: {}",
+            counted(nodes.len(), "node"),
+            printable(reason),
+            list(nodes, false)
+        );
+    }
+    let others: usize = others.iter().map(|(_, nodes)| nodes.len()).sum();
+    if others > 0 {
+        let _ = writeln!(
+            text,
+            "  {} not in the list, for other reasons",
+            counted(others, "more node")
+        );
+    }
+    if bisection.estimated > 0 {
+        let _ = writeln!(
+            text,
+            "  {} estimated by the noise beyond that of the inputs, because the limit of {} was reached",
+            counted(bisection.estimated, "node"),
+            counted(bisection.most_looks, "look")
+        );
+    }
+}
+
+/// Names the node with the largest jump behind the first one that differs: a small difference may begin much earlier.
+fn jump(bisection: &Bisection) -> Option<String> {
+    let first = bisection
+        .first
+        .filter(|_| bisection.noise.is_none())
+        .and_then(|first| node(bisection, first))?;
+    let is_later = |node: &&LookedAt| node.index > first.index && node.problem.is_none();
+    let mut most = first.relative_error;
+    let mut largest: Option<(&LookedAt, f64)> = None;
+    for node in bisection.looked_at.iter().filter(is_later) {
+        let error = node.relative_error;
+        let is_largest =
+            largest.is_none_or(|(it, before)| error / most > it.relative_error / before);
+        if is_largest {
+            largest = Some((node, most));
+        }
+        most = most.max(error);
+    }
+    let (node, before) = largest?;
+    let between = (node.relative_error * before).sqrt();
+    let is_jump = node.relative_error >= LARGE_JUMP * before && between > 0.0 && between < 1.0;
+    is_jump.then(|| {
+        format!(
+            "a larger jump comes later: {} at #{} {} ({}), at most {} at the inspected nodes before it; --bisect-tolerance {} finds it",
+            number(node.relative_error),
+            node.index,
+            printable(&node.name),
+            printable(&node.operator),
+            number(before),
+            number(between)
+        )
+    })
 }
 
 /// Returns the verdict on a node.
@@ -248,8 +335,13 @@ fn line(node: &LookedAt) -> String {
     }
 }
 
-fn list(nodes: &[Unknown], with_reason: bool) -> String {
-    let named = nodes.iter().take(MOST_NAMED).map(|node| {
+fn list<'a>(
+    nodes: impl IntoIterator<Item = &'a Unknown, IntoIter: ExactSizeIterator>,
+    with_reason: bool,
+) -> String {
+    let nodes = nodes.into_iter();
+    let count = nodes.len();
+    let named = nodes.take(MOST_NAMED).map(|node| {
         let reason = if with_reason {
             format!(", {}", printable(&node.reason))
         } else {
@@ -263,8 +355,8 @@ fn list(nodes: &[Unknown], with_reason: bool) -> String {
         )
     });
     let mut named: Vec<String> = named.collect();
-    if nodes.len() > named.len() {
-        named.push(format!("and {} more", nodes.len() - named.len()));
+    if count > named.len() {
+        named.push(format!("and {} more", count - named.len()));
     }
     named.join("; ")
 }

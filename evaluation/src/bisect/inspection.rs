@@ -1,5 +1,7 @@
 //! Looks at values of two models, and their results.
 
+mod ranking;
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
@@ -10,12 +12,10 @@ use prost::bytes::Bytes;
 
 use super::correspondence::Correspondence;
 use super::difference::Apart;
-use super::noise;
 use super::quantized::Quantized;
 use super::result::{Bisection, LookedAt, Unknown};
 use super::search::{Look, Search};
 use super::side::Side;
-use super::twins::Twins;
 
 /// The most nodes in one look.
 const MOST_AT_ONCE: usize = 32;
@@ -47,8 +47,14 @@ pub struct Inspection<'a> {
     pub parents: Vec<Vec<usize>>,
     directory: &'a Path,
     looks: usize,
-    /// True if looks at several nodes hide the difference.
-    one_at_a_time: bool,
+    /// True if the outputs differ without a look.
+    outputs_differ: bool,
+    /// True if a look at several nodes made that difference vanish.
+    hides: bool,
+    /// True if the nodes are ranked by the error that they add.
+    pub ranks: bool,
+    /// The nodes whose twins were not looked at because all looks were used up.
+    unmeasured: Vec<usize>,
     /// The nodes that were looked at, and whether they were looked at alone.
     pub looked_at: BTreeMap<usize, (LookedAt, bool)>,
     output_changed: [f64; 2],
@@ -83,7 +89,10 @@ impl<'a> Inspection<'a> {
             parents: sides[0].model.parents(),
             directory,
             looks: 0,
-            one_at_a_time: false,
+            outputs_differ: Apart::of_rows(own[0], own[1]).is_beyond(limit),
+            hides: false,
+            ranks: false,
+            unmeasured: Vec::new(),
             looked_at: BTreeMap::new(),
             output_changed: [0.0; 2],
             passed_over,
@@ -124,21 +133,30 @@ impl<'a> Inspection<'a> {
         most_looks: usize,
         progress: &mut dyn FnMut(usize),
     ) {
-        let open = (0..self.values.len()).filter(|node| self.values[*node].is_ok());
-        let open: Vec<usize> = open
-            .filter(|node| !self.looked_at.contains_key(node))
-            .collect();
-        let mut rest = &open[..];
-        while !rest.is_empty() && self.looks < most_looks {
+        loop {
+            let open = (0..self.values.len()).filter(|node| self.values[*node].is_ok());
+            let open: Vec<usize> = open
+                .filter(|node| !self.looked_at.contains_key(node))
+                .collect();
+            if open.is_empty() || self.looks >= most_looks {
+                return;
+            }
             progress(self.looked_at.len());
-            let (now, later) = rest.split_at(self.at_once(rest));
-            self.look(now, search, most_looks);
-            rest = later;
+            self.look(&open[..self.at_once(&open)], search, most_looks);
         }
+    }
+
+    /// Returns whether nodes have to be looked at one by one. Ranked nodes have not: those that matter are measured again,
+    /// alone.
+    fn one_at_a_time(&self) -> bool {
+        self.hides && !self.ranks
     }
 
     /// Returns how many of `nodes` fit into a look.
     fn at_once(&self, nodes: &[usize]) -> usize {
+        if self.one_at_a_time() {
+            return 1;
+        }
         let mut numbers = 0;
         let fits = |node: &&usize| {
             let sizes = self.sizes.as_ref();
@@ -147,103 +165,6 @@ impl<'a> Inspection<'a> {
         };
         let nodes = nodes.iter().take(MOST_AT_ONCE).take_while(fits);
         nodes.count().max(1)
-    }
-
-    /// Returns Σ (x − y)² / Σ x² of each node's output y and its twin's x. Nodes whose twin the engine rejects have
-    /// none.
-    pub fn added_noise(
-        &mut self,
-        twins: &Twins,
-        most_looks: usize,
-        progress: &mut dyn FnMut(usize),
-    ) -> BTreeMap<usize, f64> {
-        let mut added = BTreeMap::new();
-        let nodes: Vec<usize> = twins.values.keys().copied().collect();
-        let mut rest = &nodes[..];
-        let mut parts = Vec::new();
-        while !rest.is_empty() {
-            let (part, later) = rest.split_at(self.at_once(rest));
-            parts.push(part);
-            rest = later;
-        }
-        parts.reverse();
-        while let Some(part) = parts.pop() {
-            if self.looks >= most_looks {
-                break;
-            }
-            progress(self.looked_at.len());
-            self.looks += 1;
-            match self.look_at_twins(twins, part) {
-                Some(found) => added.extend(found),
-                None if part.len() > 1 => {
-                    let (now, later) = part.split_at(part.len() / 2);
-                    parts.extend([later, now]);
-                }
-                None => {}
-            }
-        }
-        added
-    }
-
-    /// Looks at nodes and their twins at once. `None` if the engine rejects the copy.
-    fn look_at_twins(&self, twins: &Twins, nodes: &[usize]) -> Option<Vec<(usize, f64)>> {
-        let side = &self.sides[twins.side];
-        let values = nodes.iter().flat_map(|node| &twins.values[node]);
-        let exposure = Exposure {
-            values: values
-                .map(|value| (value.clone(), Encoding::Single))
-                .collect(),
-            what: What::Numbers,
-        };
-        let row = side.show(&exposure, self.directory).ok()?;
-        let row = row.to_f32();
-        let (_, shown) = exposure.numbers(&row)?;
-        let noise = |(node, pair): (&usize, &[Shown<'_>])| {
-            let apart = Apart::of_values(&pair[0], &pair[1])?;
-            Some((*node, apart.noise?))
-        };
-        let pairs = nodes.iter().zip(shown.chunks_exact(2));
-        Some(pairs.filter_map(noise).collect())
-    }
-
-    /// Holds the nodes to the noise that each adds. In a quantized model single values are far away and errors add up,
-    /// whatever its nodes do. The first node that differs is measured again, alone, and its twin with it; all are judged
-    /// by the result.
-    pub fn hold_to_noise(
-        &mut self,
-        search: &mut Search,
-        twins: Option<&Twins>,
-        added: &mut BTreeMap<usize, f64>,
-        most_looks: usize,
-    ) {
-        loop {
-            self.judge(search, added);
-            let first = search.first();
-            let alone = first.and_then(|first| Some(self.looked_at.get(&first)?.1));
-            let Some(first) = first.filter(|_| alone == Some(false) && self.looks < most_looks)
-            else {
-                return;
-            };
-            self.look(&[first], search, most_looks);
-            let twins = twins.filter(|twins| twins.values.contains_key(&first));
-            if let Some(twins) = twins.filter(|_| self.looks < most_looks) {
-                self.looks += 1;
-                added.extend(self.look_at_twins(twins, &[first]).into_iter().flatten());
-            }
-        }
-    }
-
-    /// Judges the nodes that have noise by what they add.
-    fn judge(&mut self, search: &mut Search, added: &BTreeMap<usize, f64>) {
-        let seen = self.looked_at.values().map(|(seen, _)| seen);
-        for node in noise::of_nodes(seen, &self.parents, added) {
-            let differs = node.added.sqrt() > self.limit;
-            if let Some((seen, _)) = self.looked_at.get_mut(&node.index) {
-                seen.differs = differs;
-            }
-            let look = if differs { Look::Differs } else { Look::Same };
-            search.record(node.index, look);
-        }
     }
 
     pub fn find_doubles(&mut self) {
@@ -284,7 +205,7 @@ impl<'a> Inspection<'a> {
     /// Returns the nodes of the next look: as many as its bounds allow.
     fn next(&self, search: &Search) -> Vec<usize> {
         let mut most = match self.sizes {
-            _ if self.one_at_a_time => 1,
+            _ if self.one_at_a_time() => 1,
             Some(_) => MOST_AT_ONCE,
             None => FEW_AT_ONCE,
         };
@@ -340,15 +261,15 @@ impl<'a> Inspection<'a> {
         let alone = nodes.len() == 1;
         match self.try_to_look(nodes) {
             Ok((seen, output_differs)) => {
-                if !alone && !output_differs {
-                    self.one_at_a_time = true;
-                }
+                // Outputs that are close without a look have no difference to hide.
+                let hides = !alone && self.outputs_differ && !output_differs;
+                self.hides |= hides;
                 for (node, seen) in nodes.iter().zip(seen) {
                     let look = match (&seen.problem, seen.differs) {
                         (Some(_), _) => Look::Unknown,
                         (None, true) => Look::Differs,
                         // If looking at several nodes hides the difference, the look is inconclusive.
-                        (None, false) if !alone && !output_differs => continue,
+                        (None, false) if hides && !self.ranks => continue,
                         (None, false) => Look::Same,
                     };
                     search.record(*node, look);
@@ -508,20 +429,21 @@ impl<'a> Inspection<'a> {
     pub fn conclude(self, search: &Search, its_last: usize, found: &mut Bisection) {
         found.first = search.first().filter(|_| search.has_ground());
         let unknown = |node: usize| {
-            let reason = match (&self.values[node], self.looked_at.get(&node)) {
-                (Err(reason), _) => reason.clone(),
-                (Ok(_), Some((seen, _))) => seen.problem.clone().unwrap_or_default(),
-                (Ok(_), None) => format!("the limit of {} looks was reached", found.most_looks),
-            };
-            self.named(0, node, reason)
+            let reason = self.obstacle(node, found.most_looks);
+            self.named(0, node, reason.unwrap_or_default())
         };
         let mut nodes = search.unknown();
         nodes.extend(search.not_seen());
         nodes.sort_unstable();
         nodes.retain(|node| !self.passed_over[0].contains(node));
         found.unknown = nodes.into_iter().map(unknown).collect();
-        let alone = |first| self.looked_at.get(&first).is_some_and(|(_, alone)| *alone);
-        found.certain = found.first.is_some_and(alone) && found.unknown.is_empty();
+        if self.ranks {
+            found.unranked = self.unranked(search, found.most_looks);
+            let seen = |node: &&usize| self.looked_at.contains_key(node);
+            found.estimated = self.unmeasured.iter().filter(seen).count();
+        }
+        let is_measured = self.next_alone(search).is_none();
+        found.certain = found.first.is_some() && is_measured && found.unknown.is_empty();
         // The nodes that only the run has, on the path to the counterpart of the found node or to the output.
         let parents = self.sides[1].model.parents();
         let to = found
@@ -540,6 +462,15 @@ impl<'a> Inspection<'a> {
         found.looks = self.looks;
         found.output_changed = self.output_changed;
         found.looked_at = self.looked_at.into_values().map(|(seen, _)| seen).collect();
+    }
+
+    /// Returns the reason why nothing is known about a node.
+    fn obstacle(&self, node: usize, most_looks: usize) -> Option<String> {
+        match (&self.values[node], self.looked_at.get(&node)) {
+            (Err(reason), _) => Some(reason.clone()),
+            (Ok(_), Some((seen, _))) => seen.problem.clone(),
+            (Ok(_), None) => Some(format!("the limit of {most_looks} looks was reached")),
+        }
     }
 
     fn named(&self, side: usize, index: usize, reason: String) -> Unknown {

@@ -152,6 +152,8 @@ pub fn bisect(
         only_in_run: Vec::new(),
         output_changed: [0.0; 2],
         noise: None,
+        unranked: Vec::new(),
+        estimated: 0,
         output_error: output.relative_error,
         nothing_to_find: !output.is_beyond(limit),
     };
@@ -189,6 +191,7 @@ pub fn bisect(
     }
     // The distance of two quantized models is the error of neither.
     let has_noise = is_quantized && has_float;
+    inspection.ranks = has_noise;
     let mut search = Search::new(inspection.parents.clone(), last);
     for node in 0..found.nodes {
         if inspection.values[node].is_err() {
@@ -196,11 +199,18 @@ pub fn bisect(
         }
     }
     if inspection.counterparts[last] == Some(its_last) {
-        // It differs without a look.
+        // It is known without a look.
         let shape = outputs[0].shape().to_vec();
         let seen = inspection.seen(last, sides[0].model.output(), shape, &output);
         inspection.looked_at.insert(last, (seen, true));
-        search.record(last, Look::Differs);
+        search.record(
+            last,
+            if output.is_beyond(limit) {
+                Look::Differs
+            } else {
+                Look::Same
+            },
+        );
     }
     inspection.search(&mut search, options.looks, progress);
     if is_quantized {
@@ -226,7 +236,9 @@ pub fn bisect(
         }
     }
     let differs = found.looked_at.iter().any(|node| node.differs);
-    found.nothing_to_find = options.agree && found.first.is_none() && !differs;
+    // The errors of many nodes of a quantized model add up where the limit of one is not reached.
+    let is_close = !has_noise && !output.is_beyond(limit);
+    found.nothing_to_find = (options.agree || is_close) && found.first.is_none() && !differs;
     Ok(found)
 }
 

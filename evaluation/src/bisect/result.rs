@@ -44,6 +44,10 @@ pub struct Bisection {
     /// The nodes that add the most error, the worst first, if one of the models is quantized and the other is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<Vec<NodeNoise>>,
+    /// The nodes that `noise` leaves out because the error that they add is not known.
+    pub unranked: Vec<Unknown>,
+    /// The number of nodes whose added error is their noise beyond that of their inputs because the looks were used up.
+    pub estimated: usize,
     /// True if the outputs differ within the tolerance, or if the runs agree and no node is known to differ.
     pub nothing_to_find: bool,
 }

@@ -113,9 +113,12 @@ impl Search {
 
     /// Returns the first node that differs, as far as is known.
     pub fn first(&self) -> Option<usize> {
-        (0..=self.last).find(|node| {
-            self.seen[*node] == Some(Look::Differs) && self.ancestors[self.last].contains(*node)
-        })
+        (0..=self.last).find(|node| self.seen[*node] == Some(Look::Differs) && self.matters(*node))
+    }
+
+    /// Returns whether a node leads to the output.
+    pub fn matters(&self, node: usize) -> bool {
+        self.ancestors[self.last].contains(node)
     }
 
     /// Returns the nodes that lead to the output, come before the first one that differs (if there is one), and were
@@ -143,7 +146,7 @@ impl Search {
     fn before_first(&self, is: impl Fn(Option<Look>) -> bool) -> Vec<usize> {
         let end = self.first().unwrap_or(self.last + 1);
         (0..end)
-            .filter(|node| self.ancestors[self.last].contains(*node) && is(self.seen[*node]))
+            .filter(|node| self.matters(*node) && is(self.seen[*node]))
             .collect()
     }
 }

@@ -179,6 +179,8 @@ mod tests {
             only_in_run: Vec::new(),
             output_changed: [0.0; 2],
             output_error: 0.5,
+            unranked: Vec::new(),
+            estimated: 0,
             noise: Some(added.iter().enumerate().map(node).collect()),
             nothing_to_find: false,
         }

@@ -10,6 +10,7 @@ use prost::Message as _;
 use super::*;
 use crate::bisect::correspondence::correspondence;
 use crate::bisect::side::{Addition, BisectedRun, OpenModel};
+use crate::bisect::twins::Twins;
 
 const TWIN: &str = "twin";
 
