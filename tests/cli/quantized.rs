@@ -12,7 +12,7 @@ use crate::{classify, schemas};
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
-    let tests: [(&'static str, Test); 11] = [
+    let tests: [(&'static str, Test); 13] = [
         (
             "quantized::the_tolerance_is_int8_and_the_report_says_why",
             tolerance,
@@ -23,6 +23,14 @@ pub fn trials(needs: &Needs) -> Vec<Trial> {
         ),
         ("quantized::the_clipped_node_adds_the_most_error", clipped),
         ("quantized::a_good_model_has_no_first_node", good),
+        (
+            "quantized::all_nodes_of_a_good_model_are_ranked",
+            all_ranked,
+        ),
+        (
+            "quantized::nodes_for_which_no_look_is_left_are_not_ranked",
+            not_ranked,
+        ),
         (
             "quantized::operators_on_integers_correspond_to_the_float_ones",
             integers,
@@ -144,6 +152,59 @@ fn good() -> Result<(), Failed> {
         noise,
     )?;
     ensure(!result.stdout.contains("first differing node"), &result)
+}
+
+/// The report of a model of 43 nodes that agrees with its float model.
+fn deep(models: &Path, flags: &[&str]) -> Result<(Run, Value), Failed> {
+    let runs = ["rten=deep.onnx", "rten=deep-good.onnx"];
+    compare(models, runs, &[&["--bisect"], flags].concat(), 0)
+}
+
+/// The list does not depend on whether the outputs are within the tolerance.
+fn all_ranked() -> Result<(), Failed> {
+    let models = models()?;
+    let mut lists = Vec::new();
+    for tolerance in ["0.2", "0.02", "0.0001"] {
+        let flags = ["--bisect-tolerance", tolerance, "--bisect-looks", "20"];
+        let (result, json) = deep(models.path(), &flags)?;
+        let found = &json["bisect"];
+        let seen = found["looked_at"].as_array().ok_or("looked_at")?;
+        ensure(seen.len() == 43 && found["matched"] == 43, seen)?;
+        ensure(found["unranked"] == json!([]), &found["unranked"])?;
+        ensure(!result.stdout.contains("not in the list"), &result)?;
+        lists.push(found["noise"].clone());
+    }
+    ensure(lists.iter().all(|list| *list == lists[0]), &lists)?;
+    let noise = lists[0].as_array().ok_or("noise")?;
+    let added = |place: usize| noise[place]["added"].as_f64().unwrap_or(1.0);
+    ensure(noise.len() == 10 && noise[0]["name"] == "conv29", noise)?;
+    // The noise of its steps, which are 8 times as wide, is 64 times as large.
+    ensure(added(0) > 10.0 * added(1), noise)?;
+    ensure(noise.iter().all(|node| node["estimated"] == false), noise)
+}
+
+fn not_ranked() -> Result<(), Failed> {
+    let models = models()?;
+    // The sizes, 32 nodes, and their twins.
+    let (result, json) = deep(models.path(), &["--bisect-looks", "3"])?;
+    let found = &json["bisect"];
+    let unranked = found["unranked"].as_array().ok_or("unranked")?;
+    let reason = "the limit of 3 looks was reached";
+    let is_late = |node: &Value| node["reason"] == reason && node["index"].as_u64() > Some(62);
+    ensure(unranked.len() == 11 && unranked.iter().all(is_late), found)?;
+    let words = format!("11 nodes not in the list ({reason}): #64 conv33 (Conv); ");
+    ensure(result.stdout.contains(&words), &result)?;
+    // The others have the error that they have in the complete list.
+    let (_, complete) = deep(models.path(), &[])?;
+    ensure(
+        found["noise"][0] == complete["bisect"]["noise"][0],
+        &found["noise"],
+    )?;
+    // No look is left for the twins.
+    let (_, json) = deep(models.path(), &["--bisect-looks", "2"])?;
+    ensure(json["bisect"]["noise"] == json!([]), &json["bisect"])?;
+    let unranked = json["bisect"]["unranked"].as_array().ok_or("unranked")?;
+    ensure(unranked.len() > 40, unranked)
 }
 
 /// A model of operators on integers, which ONNX Runtime alone has, is bisected.

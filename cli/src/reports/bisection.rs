@@ -96,13 +96,14 @@ fn noise(bisection: &Bisection, text: &mut String) {
     for node in nodes {
         let _ = writeln!(
             text,
-            "    adds {:>8} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({})",
+            "    adds {:>8} % (SQNR {:>6.2} dB), with the errors before it {:>6.2} dB  #{} {} ({}){}",
             number(100.0 * node.added),
             sqnr(node.added),
             node.sqnr,
             node.index,
             printable(&node.name),
-            printable(&node.operator)
+            printable(&node.operator),
+            if node.estimated { ", estimated" } else { "" }
         );
     }
 }
@@ -241,7 +242,7 @@ fn unranked(bisection: &Bisection, text: &mut String) {
     for (reason, nodes) in by_reason {
         let _ = writeln!(
             text,
-            "  {} not in the list, {}: {}",
+            "  {} not in the list ({}): {}",
             counted(nodes.len(), "node"),
             printable(reason),
             list(nodes, false)
@@ -253,14 +254,6 @@ fn unranked(bisection: &Bisection, text: &mut String) {
             text,
             "  {} not in the list, for other reasons",
             counted(others, "more node")
-        );
-    }
-    if bisection.estimated > 0 {
-        let _ = writeln!(
-            text,
-            "  {} estimated by the noise beyond that of the inputs, because the limit of {} was reached",
-            counted(bisection.estimated, "node"),
-            counted(bisection.most_looks, "look")
         );
     }
 }
@@ -359,4 +352,117 @@ fn list<'a>(
         named.push(format!("and {} more", count - named.len()));
     }
     named.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(index: usize, reason: &str) -> Unknown {
+        Unknown {
+            index,
+            name: format!("n{index}"),
+            operator: "Conv".to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn seen(index: usize, relative_error: f64) -> LookedAt {
+        LookedAt {
+            index,
+            run_index: Some(index),
+            name: format!("n{index}"),
+            operator: "Conv".to_owned(),
+            value: String::new(),
+            shape: Vec::new(),
+            ranges: [[0.0; 2]; 2],
+            max_error: relative_error,
+            relative_error,
+            noise: None,
+            differs: relative_error > 1e-4,
+            problem: None,
+        }
+    }
+
+    /// A bisection of two models whose nodes have the errors given.
+    fn bisection(errors: &[f64], first: usize) -> Bisection {
+        let nodes = errors.iter().enumerate();
+        Bisection {
+            image: "cat.jpg".to_owned(),
+            reference: "onnx".to_owned(),
+            run: "openvino".to_owned(),
+            tolerance: 1e-4,
+            nodes: errors.len(),
+            matched: errors.len(),
+            looks: 3,
+            most_looks: 100,
+            first: Some(first),
+            certain: true,
+            looked_at: nodes.map(|(index, error)| seen(index, *error)).collect(),
+            unknown: Vec::new(),
+            only_in_run: Vec::new(),
+            output_changed: [0.0; 2],
+            output_error: 0.5,
+            noise: None,
+            unranked: Vec::new(),
+            nothing_to_find: false,
+        }
+    }
+
+    #[test]
+    fn a_jump_behind_the_first_node_is_named_if_it_is_much_larger() {
+        let found = bisection(&[0.0, 0.0002, 0.0005, 0.2, 0.3], 1);
+        assert_eq!(
+            jump(&found).unwrap(),
+            "a larger jump comes later: 0.2 at #3 n3 (Conv), at most 0.0005 at the inspected nodes before it; \
+             --bisect-tolerance 0.01 finds it"
+        );
+        // The difference grows, or vanishes and returns.
+        for errors in [
+            &[0.0002, 0.001, 0.005, 0.03][..],
+            &[0.0, 0.02, 0.00001, 0.03],
+            &[f64::INFINITY, f64::INFINITY, f64::NAN],
+        ] {
+            let first = errors.iter().position(|error| *error > 1e-4).unwrap();
+            assert_eq!(jump(&bisection(errors, first)), None, "{errors:?}");
+        }
+        let quantized = Bisection {
+            noise: Some(Vec::new()),
+            ..found
+        };
+        assert_eq!(jump(&quantized), None);
+    }
+
+    #[test]
+    fn what_the_list_of_errors_lacks_is_counted_by_its_reason() {
+        let mut found = bisection(&[0.0, 0.3], 1);
+        found.noise = Some(Vec::new());
+        assert!(!text(&found).contains("not in the list"));
+        let limit = "the limit of 9 looks was reached";
+        found.unranked = (0..8).map(|index| unknown(index, limit)).collect();
+        found
+            .unranked
+            .insert(2, unknown(9, "it has no counterpart"));
+        found.unknown = vec![unknown(0, limit)];
+        let expected = [
+            "1 node not inspected, so the difference may begin earlier",
+            "8 nodes not in the list (the limit of 9 looks was reached): #0 n0 (Conv); #1 n1 (Conv); #2 n2 (Conv); \
+             #3 n3 (Conv); #4 n4 (Conv); #5 n5 (Conv); and 2 more",
+            "1 node not in the list (it has no counterpart): #9 n9 (Conv)",
+        ];
+        assert_eq!(findings(&found)[1..4], expected);
+        // Each engine's error may be another.
+        found.unranked = (0..8)
+            .map(|index| unknown(index, &format!("error {index}")))
+            .collect();
+        let findings = findings(&found);
+        assert_eq!(
+            findings[7],
+            "1 node not in the list (error 5): #5 n5 (Conv)"
+        );
+        assert_eq!(
+            findings[8],
+            "2 more nodes not in the list, for other reasons"
+        );
+    }
 }

@@ -16,6 +16,7 @@ use super::quantized::Quantized;
 use super::result::{Bisection, LookedAt, Unknown};
 use super::search::{Look, Search};
 use super::side::Side;
+use crate::text::counted;
 
 /// The most nodes in one look.
 const MOST_AT_ONCE: usize = 32;
@@ -53,8 +54,6 @@ pub struct Inspection<'a> {
     hides: bool,
     /// True if the nodes are ranked by the error that they add.
     pub ranks: bool,
-    /// The nodes whose twins were not looked at because all looks were used up.
-    unmeasured: Vec<usize>,
     /// The nodes that were looked at, and whether they were looked at alone.
     pub looked_at: BTreeMap<usize, (LookedAt, bool)>,
     output_changed: [f64; 2],
@@ -92,7 +91,6 @@ impl<'a> Inspection<'a> {
             outputs_differ: Apart::of_rows(own[0], own[1]).is_beyond(limit),
             hides: false,
             ranks: false,
-            unmeasured: Vec::new(),
             looked_at: BTreeMap::new(),
             output_changed: [0.0; 2],
             passed_over,
@@ -439,8 +437,6 @@ impl<'a> Inspection<'a> {
         found.unknown = nodes.into_iter().map(unknown).collect();
         if self.ranks {
             found.unranked = self.unranked(search, found.most_looks);
-            let seen = |node: &&usize| self.looked_at.contains_key(node);
-            found.estimated = self.unmeasured.iter().filter(seen).count();
         }
         let is_measured = self.next_alone(search).is_none();
         found.certain = found.first.is_some() && is_measured && found.unknown.is_empty();
@@ -469,7 +465,10 @@ impl<'a> Inspection<'a> {
         match (&self.values[node], self.looked_at.get(&node)) {
             (Err(reason), _) => Some(reason.clone()),
             (Ok(_), Some((seen, _))) => seen.problem.clone(),
-            (Ok(_), None) => Some(format!("the limit of {most_looks} looks was reached")),
+            (Ok(_), None) => Some(format!(
+                "the limit of {} was reached",
+                counted(most_looks, "look")
+            )),
         }
     }
 

@@ -153,7 +153,6 @@ pub fn bisect(
         output_changed: [0.0; 2],
         noise: None,
         unranked: Vec::new(),
-        estimated: 0,
         output_error: output.relative_error,
         nothing_to_find: !output.is_beyond(limit),
     };
@@ -212,16 +211,16 @@ pub fn bisect(
             },
         );
     }
-    inspection.search(&mut search, options.looks, progress);
-    if is_quantized {
-        inspection.look_at_all(&mut search, options.looks, progress);
-    }
-    let mut added = match &twins {
-        Some(twins) => inspection.added_noise(twins, options.looks, progress),
-        None => BTreeMap::new(),
-    };
+    let mut added = BTreeMap::new();
     if has_noise {
-        inspection.hold_to_noise(&mut search, twins.as_ref(), &mut added, options.looks);
+        let twins = twins.as_ref();
+        added = inspection.rank(&mut search, twins, options.looks, progress);
+        inspection.hold_to_noise(&mut search, twins, &mut added, options.looks);
+    } else {
+        inspection.search(&mut search, options.looks, progress);
+        if is_quantized {
+            inspection.look_at_all(&mut search, options.looks, progress);
+        }
     }
     let parents = inspection.parents.clone();
     inspection.conclude(&search, its_last, &mut found);

@@ -29,6 +29,8 @@ pub struct NodeNoise {
     /// The noise that the node adds: that of its output against the float node's on the same inputs. If no such node can be
     /// run, the noise of its output beyond `inherited`, or 0.
     pub added: f64,
+    /// True if `added` is the noise beyond `inherited`, which may be many times larger than what the node adds.
+    pub estimated: bool,
 }
 
 /// Returns the nodes that add the most noise, the worst first. See [`of_nodes`].
@@ -77,6 +79,7 @@ pub(super) fn of_nodes<'a>(
             sqnr: -10.0 * noise.log10(),
             inherited,
             added: added.get(&seen.index).copied().unwrap_or(beyond),
+            estimated: !added.contains_key(&seen.index),
         })
     };
     seen.filter_map(of_node).collect()

@@ -46,8 +46,6 @@ pub struct Bisection {
     pub noise: Option<Vec<NodeNoise>>,
     /// The nodes that `noise` leaves out because the error that they add is not known.
     pub unranked: Vec<Unknown>,
-    /// The number of nodes whose added error is their noise beyond that of their inputs because the looks were used up.
-    pub estimated: usize,
     /// True if the outputs differ within the tolerance, or if the runs agree and no node is known to differ.
     pub nothing_to_find: bool,
 }

@@ -111,6 +111,11 @@ impl Search {
         self.seen[node] = Some(look);
     }
 
+    /// Forgets the result of a look at `node`.
+    pub fn forget(&mut self, node: usize) {
+        self.seen[node] = None;
+    }
+
     /// Returns the first node that differs, as far as is known.
     pub fn first(&self) -> Option<usize> {
         (0..=self.last).find(|node| self.seen[*node] == Some(Look::Differs) && self.matters(*node))

@@ -50,7 +50,11 @@ impl BisectSection {
         let noise = bisection.noise.as_deref().unwrap_or_default();
         let most = noise.first().map_or(1.0, |node| node.added);
         let rows = noise.iter().map(|node| NoiseRow {
-            added: percent(node.added),
+            added: if node.estimated {
+                format!("{} (estimated)", percent(node.added))
+            } else {
+                percent(node.added)
+            },
             width: (node.added / most * 1000.0).round() / 10.0,
             name: format!("#{} {}", node.index, printable(&node.name)),
             operator: printable(&node.operator),
@@ -162,6 +166,7 @@ mod tests {
             sqnr: -1.5,
             inherited: 0.0,
             added: *added,
+            estimated: index == 2,
         };
         Bisection {
             image: "cat.jpg".to_owned(),
@@ -180,7 +185,6 @@ mod tests {
             output_changed: [0.0; 2],
             output_error: 0.5,
             unranked: Vec::new(),
-            estimated: 0,
             noise: Some(added.iter().enumerate().map(node).collect()),
             nothing_to_find: false,
         }
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_worst_node_has_the_longest_bar_and_is_named() {
-        let found = bisection(&[0.1, 0.025]);
+        let found = bisection(&[0.1, 0.025, 0.01]);
         let section = BisectSection::new(&found, ["float", "int8"]);
         assert!(
             section
@@ -201,11 +205,12 @@ mod tests {
             rows,
             [
                 ["10 %", "10.00 dB", "−1.50 dB"],
-                ["2.5 %", "16.02 dB", "−1.50 dB"]
+                ["2.5 %", "16.02 dB", "−1.50 dB"],
+                ["1 % (estimated)", "20.00 dB", "−1.50 dB"]
             ]
         );
         let widths: Vec<f64> = section.noise.iter().map(|row| row.width).collect();
-        assert_eq!(widths, [100.0, 25.0]);
+        assert_eq!(widths, [100.0, 25.0, 10.0]);
         let worst = worst_node(&found).unwrap();
         assert_eq!(
             (worst.what, &*worst.text),

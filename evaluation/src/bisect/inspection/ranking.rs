@@ -12,40 +12,70 @@ use crate::bisect::search::{Look, Search};
 use crate::bisect::twins::Twins;
 
 impl Inspection<'_> {
-    /// Returns Σ (x − y)² / Σ x² of each node's output y and its twin's x. Nodes whose twin the engine rejects have
-    /// none.
-    pub fn added_noise(
+    /// Looks at all nodes and their twins, or until all looks are used up. Returns Σ (x − y)² / Σ x² of each node's output y
+    /// and its twin's x. Nodes whose twin the engine rejects have none.
+    pub fn rank(
         &mut self,
-        twins: &Twins,
+        search: &mut Search,
+        twins: Option<&Twins>,
         most_looks: usize,
         progress: &mut dyn FnMut(usize),
     ) -> BTreeMap<usize, f64> {
+        self.measure(most_looks);
         let mut added = BTreeMap::new();
-        let nodes: Vec<usize> = twins.values.keys().copied().collect();
+        let nodes = (0..self.values.len()).filter(|node| self.values[*node].is_ok());
+        let nodes: Vec<usize> = nodes.collect();
         let mut rest = &nodes[..];
-        let mut parts = Vec::new();
         while !rest.is_empty() {
-            let (part, later) = rest.split_at(self.at_once(rest));
-            parts.push(part);
-            rest = later;
-        }
-        parts.reverse();
-        while self.looks < most_looks
-            && let Some(part) = parts.pop()
-        {
             progress(self.looked_at.len());
-            self.looks += 1;
-            match self.look_at_twins(twins, part) {
-                Some(found) => added.extend(found),
-                None if part.len() > 1 => {
-                    let (now, later) = part.split_at(part.len() / 2);
-                    parts.extend([later, now]);
-                }
-                None => {}
+            let (part, later) = rest.split_at(self.at_once(rest));
+            rest = later;
+            let is_new = |node: &usize| !self.looked_at.contains_key(node);
+            let new: Vec<usize> = part.iter().copied().filter(is_new).collect();
+            if !new.is_empty() && self.looks < most_looks {
+                self.look(&new, search, most_looks);
+            }
+            if let Some(twins) = twins {
+                let has_twin = |node: &usize| {
+                    twins.values.contains_key(node) && self.looked_at.contains_key(node)
+                };
+                let pairs: Vec<usize> = part.iter().copied().filter(has_twin).collect();
+                self.measure_twins(twins, &pairs, search, most_looks, &mut added);
             }
         }
-        self.unmeasured = parts.concat();
         added
+    }
+
+    /// Adds the noise that `nodes` add to `added`. Nodes for which no look is left count as not looked at: their noise with
+    /// the errors before them is many times larger than what they add.
+    pub(super) fn measure_twins(
+        &mut self,
+        twins: &Twins,
+        nodes: &[usize],
+        search: &mut Search,
+        most_looks: usize,
+        added: &mut BTreeMap<usize, f64>,
+    ) {
+        if nodes.is_empty() {
+            return;
+        }
+        if self.looks >= most_looks {
+            for node in nodes {
+                self.looked_at.remove(node);
+                search.forget(*node);
+            }
+            return;
+        }
+        self.looks += 1;
+        match self.look_at_twins(twins, nodes) {
+            Some(found) => added.extend(found),
+            None if nodes.len() > 1 => {
+                for half in nodes.chunks(nodes.len().div_ceil(2)) {
+                    self.measure_twins(twins, half, search, most_looks, added);
+                }
+            }
+            None => {}
+        }
     }
 
     /// Looks at nodes and their twins at once. `None` if the engine rejects the copy.
@@ -81,13 +111,15 @@ impl Inspection<'_> {
     ) {
         loop {
             self.judge(search, added);
-            let next = self.next_alone(search);
-            let Some(node) = next.filter(|_| self.looks < most_looks) else {
+            let Some(node) = self.next_alone(search) else {
                 return;
             };
-            self.look(&[node], search, most_looks);
             let twins = twins.filter(|twins| twins.values.contains_key(&node));
-            if let Some(twins) = twins.filter(|_| self.looks < most_looks) {
+            if self.looks + 1 + usize::from(twins.is_some()) > most_looks {
+                return;
+            }
+            self.look(&[node], search, most_looks);
+            if let Some(twins) = twins {
                 self.looks += 1;
                 added.extend(self.look_at_twins(twins, &[node]).into_iter().flatten());
             }
