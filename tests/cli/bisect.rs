@@ -204,7 +204,7 @@ fn bounded() -> Result<(), Failed> {
             .is_some_and(|nodes| nodes.len() == 28),
         &text,
     )?;
-    ensure(text.contains("looks was reached"), text)
+    ensure(text.contains("the limit of 1 look was reached"), text)
 }
 
 /// Two networks that have nothing in common.
