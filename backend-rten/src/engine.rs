@@ -1,4 +1,4 @@
-//! One infer request.
+//! An infer request, and the description of inputs and outputs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,8 +21,7 @@ pub(crate) struct Outputs {
     pub(crate) names: Vec<String>,
 }
 
-/// The weights are shared; the threads are this request's own, so that requests do not wait for
-/// each other's.
+/// All requests share the weights. Each has threads of its own, so that none waits for those of another.
 pub(crate) struct RtenEngine {
     pub(crate) model: Arc<Model>,
     pub(crate) outputs: Arc<Outputs>,
@@ -117,12 +116,12 @@ pub(crate) fn spec(
     if which == "input" && declared == Some("bool") {
         return Err(unsupported(which, "bool"));
     }
-    // RTen reports no type for types that it does not have.
+    // Of an element type that RTen lacks, it reports none.
     let known = node
         .dtype()
         .ok_or_else(|| unsupported(which, declared.unwrap_or("a type that RTen does not have")))?;
     let element_type = match known {
-        // RTen 0.27 reports i8 for every `QuantizeLinear`; the zero point decides.
+        // RTen 0.27 reports i8 for every `QuantizeLinear`; in ONNX, the zero point has the type.
         ValueType::Tensor(DataType::Int8) if declared == Some("uint8") => ElementType::U8,
         ValueType::Tensor(DataType::Float) => ElementType::F32,
         ValueType::Tensor(DataType::Int32) => ElementType::I32,

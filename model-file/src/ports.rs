@@ -6,8 +6,8 @@ use backend_api::{Error, ErrorKind, ModelSource};
 
 use crate::onnx;
 
-/// Rejects models with several inputs, and with outputs that are not tensors. Engines would load them first, and their
-/// messages name none of them.
+/// Rejects models with several inputs, and with outputs that are not tensors. An engine would load such a model first, and
+/// its message would not name these inputs and outputs.
 pub fn check(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
     let unsupported = |message: String| {
         Error::new(ErrorKind::ModelUnsupported, message).with_context("model", model)
@@ -40,7 +40,7 @@ pub fn check(model: &ModelSource, graph: &onnx::Graph) -> Result<(), Error> {
             Error::new(ErrorKind::ModelInvalid, message).with_context("model", model)
         })?;
     }
-    // The engine checks a model that declares none.
+    // A model that declares no input is left to the engine.
     if inputs.len() <= 1 {
         return Ok(());
     }

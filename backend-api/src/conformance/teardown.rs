@@ -1,4 +1,4 @@
-//! Rule 7, and how rule 4 holds when a backend is dropped.
+//! The checks of rule 7, and of rule 4 for a backend that is dropped. The [module](super) has the rules.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::task::Context;
@@ -96,10 +96,10 @@ pub(super) fn drop_by_timer(subject: &Subject) {
     }
 }
 
-/// The last owner of a backend. As a waker, it drops the backend in the thread that calls it.
+/// The last owner of a backend. It is used as a waker: the thread that wakes it drops the backend.
 struct DropOnWake {
     backend: Mutex<Option<Box<dyn InferBackend>>>,
-    /// Told before the drop and after it.
+    /// Gets a message before the drop, and one after it.
     progress: mpsc::Sender<()>,
 }
 
@@ -107,7 +107,7 @@ struct DropOnWake {
 struct Progress(mpsc::Receiver<()>);
 
 impl DropOnWake {
-    /// Lets the thread that completes `pending` drop `backend`, unless it is complete.
+    /// Has the thread that completes `pending` drop `backend`. Returns `None` if `pending` is complete already.
     fn by(backend: Box<dyn InferBackend>, pending: &mut PendingInfer) -> Option<Progress> {
         let (progress, told) = mpsc::channel();
         let backend = Mutex::new(Some(backend));
