@@ -12,6 +12,16 @@ const MOST_BYTES: u64 = 16 << 20;
 /// Returns the content of the entry called `name` in the archive at the end of `bytes`. `None` if there is no such
 /// entry, or if the archive is damaged.
 pub fn entry(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
+    find(bytes, |entry| entry == name.as_bytes()).map(|(_, content)| content)
+}
+
+/// Returns the name and the content of the first entry in the archive at the end of `bytes`. `None` if the archive is
+/// empty or damaged.
+pub fn first(bytes: &[u8]) -> Option<(String, Vec<u8>)> {
+    find(bytes, |_| true)
+}
+
+fn find(bytes: &[u8], is_wanted: impl Fn(&[u8]) -> bool) -> Option<(String, Vec<u8>)> {
     // The end of the central directory has a comment of at most 64 KiB after it.
     let from = bytes.len().saturating_sub(22 + 0xffff);
     let end = from
@@ -35,7 +45,8 @@ pub fn entry(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
         let lengths = [28, 30, 32].map(|field| u16_at(header, field));
         let [name_length, extra, comment] = lengths;
         let (name_length, extra, comment) = (name_length?, extra?, comment?);
-        if header.get(46..46 + name_length)? == name.as_bytes() {
+        let name = header.get(46..46 + name_length)?;
+        if is_wanted(name) {
             let (method, size) = (u16_at(header, 10)?, at(header, 20)?);
             let local = bytes.get(base.checked_add(at(header, 42)?)?..)?;
             if local.get(..4)? != b"PK\x03\x04" {
@@ -43,7 +54,8 @@ pub fn entry(bytes: &[u8], name: &str) -> Option<Vec<u8>> {
             }
             let begin = 30 + u16_at(local, 26)? + u16_at(local, 28)?;
             let content = local.get(begin..begin.checked_add(size)?)?;
-            return unpacked(content, method);
+            let name = String::from_utf8_lossy(name).into_owned();
+            return unpacked(content, method).map(|content| (name, content));
         }
         directory += 46 + name_length + extra + comment;
     }

@@ -28,6 +28,7 @@ mod onnx;
 mod open_clip;
 mod open_model_zoo;
 mod preprocess_file;
+mod python;
 mod settings;
 mod tflite;
 mod timm;

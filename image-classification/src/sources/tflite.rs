@@ -4,7 +4,7 @@ use model_file::tflite::{Graph, Metadata};
 use model_file::zip;
 
 use super::graph::tflite::quantization;
-use super::{SourceError, SourceSettings, ultralytics, unsupported};
+use super::{SourceError, SourceSettings, python, ultralytics, unsupported};
 use crate::{ColorOrder, Halves, InputQuantization, Labels, WithOrigin};
 
 /// The name of the source in messages.
@@ -30,15 +30,40 @@ pub(super) fn settings(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings
 
 fn metadata(bytes: &[u8], graph: &Graph) -> Result<Vec<SourceSettings>, SourceError> {
     let mut found = Vec::new();
-    if let Some(json) = zip::entry(bytes, "metadata.json")
-        && let Ok(value) = serde_json::from_slice(&json)
-    {
-        found.extend(ultralytics::of_value("the model's metadata.json", &value)?);
-    }
-    if let Some(metadata) = Metadata::read(bytes) {
+    let (theirs, settings) = of_ultralytics(bytes)?.unzip();
+    found.extend(settings);
+    if let Some(mut metadata) = Metadata::read(bytes) {
+        // Ultralytics calls its file one of labels.
+        metadata.labels.retain(|name| theirs.as_ref() != Some(name));
         found.push(of_metadata(bytes, &metadata, graph)?);
     }
     Ok(found)
+}
+
+/// Reads the metadata of Ultralytics from the archive. Returns the name of its file, too.
+///
+/// Older versions write Python's text of a dictionary into the only file. Ultralytics reads it from the first one.
+fn of_ultralytics(bytes: &[u8]) -> Result<Option<(String, SourceSettings)>, SourceError> {
+    let json = zip::entry(bytes, "metadata.json").map(|json| ("metadata.json".to_owned(), json));
+    let is_json = json.is_some();
+    let Some((name, content)) = json.or_else(|| zip::first(bytes)) else {
+        return Ok(None);
+    };
+    let (value, expected) = if is_json {
+        (serde_json::from_slice(&content).ok(), "JSON")
+    } else {
+        let text = std::str::from_utf8(&content).ok();
+        (text.and_then(python::literal), "a dictionary of Python")
+    };
+    let settings = match value {
+        Some(value) => ultralytics::of_value(&format!("the model's {name}"), &value)?,
+        None if is_json || name == "temp_meta.txt" => Some(SourceSettings {
+            unreadable: vec![format!("the model's {name} is not {expected}; it is not read")],
+            ..SourceSettings::default()
+        }),
+        None => None,
+    };
+    Ok(settings.map(|settings| (name, settings)))
 }
 
 /// Returns the order of channels of every TensorFlow Lite model that does not state another one.
@@ -148,6 +173,44 @@ mod tests {
             .unwrap();
         assert_eq!(color.value, ColorOrder::Rgb);
         assert_eq!(color.origin.to_string(), "convention of TensorFlow Lite");
+    }
+
+    /// Returns the model with an archive of one stored file behind it.
+    fn with_file(model: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
+        let number = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+        let (size, length) = (number(content.len()), number(name.len()));
+        let sizes = [&[0; 4], &size[..], &size, &length].concat();
+        let local = [b"PK\x03\x04", &[0; 10][..], &sizes, name.as_bytes(), content].concat();
+        let central = [b"PK\x01\x02", &[0; 12][..], &sizes, &[0; 14], name.as_bytes()].concat();
+        let (size, offset) = (number(central.len()), number(local.len()));
+        let end = [b"PK\x05\x06", &[0, 0, 0, 0, 1, 0, 1, 0][..], &size, &offset, &[0; 2]].concat();
+        [model, &local, &central, &end].concat()
+    }
+
+    #[test]
+    fn older_exports_of_ultralytics_have_a_dictionary_of_python() {
+        let lite = include_bytes!("../../../tests/data/lite.tflite");
+        let text = r#"{'version': '8.3.40', 'task': 'classify', 'imgsz': [8, 8], 'names': {0: "it's 0", 1: 'b'}}"#;
+        for (model, name) in [(&lite[..], "temp_meta.txt"), (lite, "meta.txt"), (LITE, "names.txt")] {
+            let theirs = with_file(model, name, text.as_bytes());
+            let graph = Graph::read(&theirs).unwrap();
+            let found = metadata(&theirs, &graph).unwrap();
+            let settings = &found[0];
+            assert_eq!(settings.scale.as_ref().unwrap().value, [255.0; 3]);
+            let resize = settings.resize.as_ref().unwrap();
+            assert_eq!(resize.value.to_string(), "center:1");
+            let labels = settings.labels.as_ref().unwrap();
+            assert_eq!(labels.value.names(), ["it's 0", "b"]);
+            assert!(found.iter().all(|source| source.unreadable_labels.is_none()));
+        }
+        for (name, content) in [("temp_meta.txt", "{'task': "), ("metadata.json", "{'task': 1}")] {
+            let damaged = with_file(lite, name, content.as_bytes());
+            let graph = Graph::read(&damaged).unwrap();
+            let note = &metadata(&damaged, &graph).unwrap()[0].unreadable[0];
+            assert!(note.contains(name), "{note}");
+        }
+        let other = with_file(lite, "readme.txt", b"{'task': ");
+        assert_eq!(metadata(&other, &Graph::read(&other).unwrap()).unwrap(), []);
     }
 
     #[test]

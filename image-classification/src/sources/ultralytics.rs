@@ -1,18 +1,19 @@
 //! The metadata of Ultralytics' exports.
 //!
-//! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` next to an OpenVINO IR, and in a `metadata.json`
-//! inside a TensorFlow Lite file. Facts from ultralytics 8.4.190, `ultralytics/engine/exporter.py` and
-//! `classify_transforms` in `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides,
-//! Pillow's bilinear filter, then the centre; RGB, 0 to 1. Versions 8.0.233 to 8.4 do the same for a square. Before,
-//! from the first version that wrote a `task` to 8.0.232, the largest square in the centre was resized as OpenCV does.
-//! All of them ignore the transforms of the checkpoint when they run an export.
+//! The same keys are in `metadata_props` of ONNX, in a `metadata.yaml` next to an OpenVINO IR or in a `SavedModel`, and
+//! inside a TensorFlow Lite file: as JSON, or from older versions as a dictionary of Python. Facts from ultralytics
+//! 8.3.40 and 8.4.190, `ultralytics/engine/exporter.py`, `ultralytics/nn/backends/base.py` and `classify_transforms` in
+//! `ultralytics/data/augment.py`: the short side of a square `imgsz`, else both sides, Pillow's bilinear filter, then
+//! the centre; RGB, 0 to 1. Versions 8.0.233 to 8.4 do the same for a square. Before, from the first version that wrote
+//! a `task` to 8.0.232, the largest square in the centre was resized as OpenCV does. All of them ignore the transforms
+//! of the checkpoint when they run an export.
 
 use std::collections::BTreeMap;
 
 use model_file::onnx::{Model, text};
 use serde_json::Value;
 
-use super::{Beside, SourceError, SourceSettings, unsupported};
+use super::{Beside, SourceError, SourceSettings, python, unsupported};
 use crate::{Centre, ColorOrder, CropMode, ImageSize, Interpolation, Labels, Resize, WithOrigin};
 
 /// The first version whose transforms are torchvision's.
@@ -28,24 +29,14 @@ pub(super) fn of_onnx(model: &Model) -> Result<Option<SourceSettings>, SourceErr
             Some((key, text(entry.value.as_ref()?).into_owned()))
         })
         .collect();
-    let is_theirs = props.contains_key("imgsz") && props.contains_key("names");
-    let Some(task) = props.get("task").filter(|_| is_theirs) else {
-        return Ok(None);
+    // All values are texts; those of these keys are in Python's notation.
+    let value = |(key, text): (String, String)| {
+        let is_literal = matches!(key.as_str(), "imgsz" | "names" | "channels");
+        let literal = is_literal.then(|| python::literal(&text)).flatten();
+        (key, literal.unwrap_or(Value::String(text)))
     };
-    let file = "the model's metadata_props";
-    check_channels(file, props.get("channels").map(String::as_str))?;
-    let sides: Option<Vec<u32>> = props["imgsz"]
-        .trim_matches(|c: char| "[]() ".contains(c))
-        .split(',')
-        .map(|side| side.trim().parse().ok())
-        .collect();
-    let by = Stated {
-        file,
-        task,
-        version: props.get("version").map(String::as_str),
-    };
-    by.settings(size(sides.as_deref()), python_names(&props["names"]))
-        .map(Some)
+    let props = Value::Object(props.into_iter().map(value).collect());
+    of_value("the model's metadata_props", &props)
 }
 
 /// Reads a `metadata.yaml`; `None` if it is not of Ultralytics.
@@ -77,19 +68,7 @@ pub(super) fn of_value(file: &str, value: &Value) -> Result<Option<SourceSetting
         Value::Array(sides) => sides.iter().map(side).collect(),
         both => side(both).map(|side| vec![side]),
     };
-    let name = |name: &Value| match name {
-        Value::String(name) => name.clone(),
-        other => other.to_string(),
-    };
-    let names = match names {
-        Value::Array(names) => Some(names.iter().map(name).collect()),
-        Value::Object(names) => names
-            .iter()
-            .map(|(id, value)| Some((id.parse().ok()?, name(value))))
-            .collect::<Option<BTreeMap<usize, String>>>()
-            .and_then(in_order),
-        _ => None,
-    };
+    let names = by_id(names);
     let by = Stated {
         file,
         task,
@@ -232,89 +211,24 @@ fn recipe(by: &str, (resize, interpolation): (Resize, Interpolation)) -> SourceS
     }
 }
 
-fn in_order(names: BTreeMap<usize, String>) -> Option<Vec<String>> {
-    let is_complete = names.keys().copied().eq(0..names.len());
-    is_complete.then(|| names.into_values().collect())
-}
-
-/// Reads a dictionary or a list of names in Python's notation: `{0: 'tench', 1: "miner's cat"}`.
-fn python_names(text: &str) -> Option<Vec<String>> {
-    let text = text.trim();
-    let is_list = text.starts_with('[');
-    let mut rest = text
-        .strip_prefix(['{', '['])?
-        .strip_suffix(['}', ']'])?
-        .trim_start();
-    let mut names = BTreeMap::new();
-    while !rest.is_empty() {
-        let id = if is_list {
-            names.len()
-        } else {
-            // A dictionary that went through JSON has quoted keys.
-            let (id, value) = if let Some((id, after)) = python_text(rest) {
-                (id, after.trim_start().strip_prefix(':')?)
-            } else {
-                let (id, value) = rest.split_once(':')?;
-                (id.trim().to_owned(), value)
-            };
-            rest = value.trim_start();
-            id.parse().ok()?
-        };
-        let (name, after) = python_text(rest)?;
-        names.insert(id, name);
-        rest = after.trim_start();
-        if let Some(next) = rest.strip_prefix(',') {
-            rest = next.trim_start();
-        } else if !rest.is_empty() {
-            return None;
+/// Returns names from a list, or from a dictionary of every id from 0 on.
+fn by_id(names: &Value) -> Option<Vec<String>> {
+    let name = |name: &Value| match name {
+        Value::String(name) => name.clone(),
+        other => other.to_string(),
+    };
+    match names {
+        Value::Array(names) => Some(names.iter().map(name).collect()),
+        Value::Object(names) => {
+            let names = names
+                .iter()
+                .map(|(id, value)| Some((id.parse().ok()?, name(value))));
+            let names: BTreeMap<usize, String> = names.collect::<Option<_>>()?;
+            let is_complete = names.keys().copied().eq(0..names.len());
+            is_complete.then(|| names.into_values().collect())
         }
+        _ => None,
     }
-    in_order(names)
-}
-
-/// Reads a text in Python's notation from the beginning of `text`. Returns the rest, too.
-fn python_text(text: &str) -> Option<(String, &str)> {
-    let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
-    let mut value = String::new();
-    let mut chars = text.char_indices().skip(1);
-    while let Some((at, c)) = chars.next() {
-        if c == quote {
-            return Some((value, &text[at + 1..]));
-        }
-        if c != '\\' {
-            value.push(c);
-            continue;
-        }
-        let (_, escape) = chars.next()?;
-        let digits = match escape {
-            'n' => {
-                value.push('\n');
-                continue;
-            }
-            't' => {
-                value.push('\t');
-                continue;
-            }
-            'r' => {
-                value.push('\r');
-                continue;
-            }
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
-            other => {
-                value.push(other);
-                continue;
-            }
-        };
-        let code: String = chars
-            .by_ref()
-            .take(digits)
-            .map(|(_, digit)| digit)
-            .collect();
-        value.push(char::from_u32(u32::from_str_radix(&code, 16).ok()?)?);
-    }
-    None
 }
 
 #[cfg(test)]
@@ -461,6 +375,7 @@ mod tests {
 
     #[test]
     fn damaged_names_are_no_labels() {
+        let python_names = |text| by_id(&python::literal(text)?);
         for text in [
             "",
             "{",

@@ -101,6 +101,7 @@ mod tests {
         let labels = zip::entry(LITE, name).unwrap();
         assert!(labels.starts_with(b"class 0\nclass 1\n"));
         assert_eq!(zip::entry(LITE, "other"), None);
+        assert_eq!(zip::first(LITE).unwrap(), (name.clone(), labels));
     }
 
     #[test]
