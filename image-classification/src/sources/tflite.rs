@@ -58,7 +58,9 @@ fn of_ultralytics(bytes: &[u8]) -> Result<Option<(String, SourceSettings)>, Sour
     let settings = match value {
         Some(value) => ultralytics::of_value(&format!("the model's {name}"), &value)?,
         None if is_json || name == "temp_meta.txt" => Some(SourceSettings {
-            unreadable: vec![format!("the model's {name} is not {expected}; it is not read")],
+            unreadable: vec![format!(
+                "the model's {name} is not {expected}; it is not read"
+            )],
             ..SourceSettings::default()
         }),
         None => None,
@@ -110,12 +112,23 @@ fn of_metadata(
         settings.mean = Some(WithOrigin::new(mean, format!("{FILE}: mean")));
         settings.scale = Some(WithOrigin::new(std, format!("{FILE}: std")));
     }
-    let names = metadata.labels.iter();
-    let labels = names.filter_map(|name| Labels::parse(&zip::entry(bytes, name)?).ok());
-    settings.labels = labels
-        .into_iter()
-        .next()
-        .map(|labels| WithOrigin::new(labels, format!("{FILE}: labels")));
+    let mut unreadable = None;
+    for name in &metadata.labels {
+        let content = zip::entry(bytes, name).ok_or("it is not in the model's archive".to_owned());
+        match content.and_then(|content| Labels::parse(&content).map_err(|error| error.to_string()))
+        {
+            Ok(labels) => {
+                settings.labels = Some(WithOrigin::new(labels, format!("{FILE}: labels")));
+                return Ok(settings);
+            }
+            Err(reason) => {
+                unreadable.get_or_insert(format!(
+                    "the file of labels {name:?} in {FILE} cannot be read: {reason}; using no labels from there"
+                ));
+            }
+        }
+    }
+    settings.unreadable_labels = unreadable;
     Ok(settings)
 }
 
@@ -180,10 +193,31 @@ mod tests {
         let number = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
         let (size, length) = (number(content.len()), number(name.len()));
         let sizes = [&[0; 4], &size[..], &size, &length].concat();
-        let local = [b"PK\x03\x04", &[0; 10][..], &sizes, name.as_bytes(), content].concat();
-        let central = [b"PK\x01\x02", &[0; 12][..], &sizes, &[0; 14], name.as_bytes()].concat();
+        let local = [
+            b"PK\x03\x04",
+            &[0; 10][..],
+            &sizes,
+            name.as_bytes(),
+            content,
+        ]
+        .concat();
+        let central = [
+            b"PK\x01\x02",
+            &[0; 12][..],
+            &sizes,
+            &[0; 14],
+            name.as_bytes(),
+        ]
+        .concat();
         let (size, offset) = (number(central.len()), number(local.len()));
-        let end = [b"PK\x05\x06", &[0, 0, 0, 0, 1, 0, 1, 0][..], &size, &offset, &[0; 2]].concat();
+        let end = [
+            b"PK\x05\x06",
+            &[0, 0, 0, 0, 1, 0, 1, 0][..],
+            &size,
+            &offset,
+            &[0; 2],
+        ]
+        .concat();
         [model, &local, &central, &end].concat()
     }
 
@@ -191,7 +225,11 @@ mod tests {
     fn older_exports_of_ultralytics_have_a_dictionary_of_python() {
         let lite = include_bytes!("../../../tests/data/lite.tflite");
         let text = r#"{'version': '8.3.40', 'task': 'classify', 'imgsz': [8, 8], 'names': {0: "it's 0", 1: 'b'}}"#;
-        for (model, name) in [(&lite[..], "temp_meta.txt"), (lite, "meta.txt"), (LITE, "names.txt")] {
+        for (model, name) in [
+            (&lite[..], "temp_meta.txt"),
+            (lite, "meta.txt"),
+            (LITE, "names.txt"),
+        ] {
             let theirs = with_file(model, name, text.as_bytes());
             let graph = Graph::read(&theirs).unwrap();
             let found = metadata(&theirs, &graph).unwrap();
@@ -201,9 +239,16 @@ mod tests {
             assert_eq!(resize.value.to_string(), "center:1");
             let labels = settings.labels.as_ref().unwrap();
             assert_eq!(labels.value.names(), ["it's 0", "b"]);
-            assert!(found.iter().all(|source| source.unreadable_labels.is_none()));
+            assert!(
+                found
+                    .iter()
+                    .all(|source| source.unreadable_labels.is_none())
+            );
         }
-        for (name, content) in [("temp_meta.txt", "{'task': "), ("metadata.json", "{'task': 1}")] {
+        for (name, content) in [
+            ("temp_meta.txt", "{'task': "),
+            ("metadata.json", "{'task': 1}"),
+        ] {
             let damaged = with_file(lite, name, content.as_bytes());
             let graph = Graph::read(&damaged).unwrap();
             let note = &metadata(&damaged, &graph).unwrap()[0].unreadable[0];
@@ -211,6 +256,30 @@ mod tests {
         }
         let other = with_file(lite, "readme.txt", b"{'task': ");
         assert_eq!(metadata(&other, &Graph::read(&other).unwrap()).unwrap(), []);
+    }
+
+    #[test]
+    fn labels_that_cannot_be_read_are_named() {
+        let utf_16: Vec<u8> = "cat\ndog"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for (name, content, reason) in [
+            ("names.txt", &utf_16[..], "NUL"),
+            ("names.txt", b"1 cat\n2 dog", "class ids"),
+            ("other.txt", b"cat\ndog", "archive"),
+        ] {
+            let model = with_file(LITE, name, content);
+            let graph = Graph::read(&model).unwrap();
+            let settings = metadata(&model, &graph).unwrap().remove(0);
+            assert_eq!(settings.labels, None);
+            assert!(settings.mean.is_some());
+            let note = settings.unreadable_labels.unwrap();
+            assert!(
+                note.contains("\"names.txt\"") && note.contains(reason),
+                "{note}"
+            );
+        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) fn settings(
         interpolation: Some(WithOrigin::new(interpolation, by("interpolation"))),
         size: Some(WithOrigin::new(size, by("input_size"))),
         labels: if beside.reads_labels {
-            labels(Keys { file, object })?
+            labels(Keys { file, object }, prefix)?
         } else {
             None
         },
@@ -143,26 +143,37 @@ fn of(fraction: f64, resize: Resize) -> Resize {
     }
 }
 
-/// `label_names` are keys into `label_descriptions` where that is there.
-fn labels(keys: Keys<'_>) -> Result<Option<WithOrigin<Labels>>, SourceError> {
-    let Some(names) = keys.get("label_names") else {
+/// Returns the names of classes. Those at the top replace those in `pretrained_cfg`, whose place `prefix` states. An old
+/// file without it may call them `labels`. They are keys into `label_descriptions` where that is there.
+fn labels(keys: Keys<'_>, prefix: &str) -> Result<Option<WithOrigin<Labels>>, SourceError> {
+    let inner = keys.get("pretrained_cfg").and_then(Value::as_object);
+    let inner = inner.map(|object| Keys { object, ..keys });
+    let stated = |key: &str| {
+        let top = keys.get(key).map(|value| (key.to_owned(), value));
+        top.or_else(|| Some((format!("{prefix}{key}"), inner?.get(key)?)))
+    };
+    let old = keys.get("labels").filter(|_| inner.is_none());
+    let old = old.map(|names| ("labels".to_owned(), names));
+    let is_empty = |names: &Value| names.as_array().is_some_and(Vec::is_empty);
+    let names = old.or_else(|| stated("label_names"));
+    let Some((key, names)) = names.filter(|(_, names)| !is_empty(names)) else {
         return Ok(None);
     };
-    let names: Vec<&str> = names
-        .as_array()
-        .and_then(|names| names.iter().map(Value::as_str).collect())
-        .ok_or_else(|| unsupported(keys.file, "label_names", "…", "a list of names"))?;
-    let descriptions = keys.get("label_descriptions").and_then(Value::as_object);
-    let label = |name: &&str| {
+    let names = Labels::from_json(names).map_err(|error| {
+        let expected = format!("a list of names, or names by class id ({error})");
+        unsupported(keys.file, &key, "…", expected)
+    })?;
+    let descriptions = stated("label_descriptions").and_then(|(_, names)| names.as_object());
+    let label = |name: &String| {
         descriptions
-            .and_then(|descriptions| descriptions.get(*name)?.as_str())
+            .and_then(|descriptions| descriptions.get(name)?.as_str())
             .unwrap_or(name)
             .to_owned()
     };
-    let labels = Labels::from_names(names.iter().map(label).collect());
+    let labels = Labels::from_names(names.names().iter().map(label).collect());
     Ok(Some(WithOrigin::new(
         labels,
-        format!("{}: label_names", keys.file),
+        format!("{}: {key}", keys.file),
     )))
 }
 
@@ -207,6 +218,44 @@ mod tests {
             Interpolation::Bicubic
         );
         assert_eq!(settings.mean.unwrap().value[0], 123.675);
+    }
+
+    #[test]
+    fn labels_are_where_timm_looks_for_them() {
+        let labels = |text: &str| {
+            let labels = read(text).unwrap().labels?;
+            Some((labels.value.names().join(","), labels.origin.to_string()))
+        };
+        for (text, names, origin) in [
+            (
+                r#"{"architecture": "x", "input_size": [3, 8, 8], "labels": ["a", "b"]}"#,
+                "a,b",
+                "labels",
+            ),
+            (
+                r#"{"architecture": "x", "input_size": [3, 8, 8], "label_names": ["a", "b"], "label_descriptions": {"b": "c"}}"#,
+                "a,c",
+                "label_names",
+            ),
+            (
+                r#"{"pretrained_cfg": {"input_size": [3, 8, 8], "label_names": {"1": "b", "0": "a"}}, "label_descriptions": {"b": "c"}}"#,
+                "a,c",
+                "pretrained_cfg.label_names",
+            ),
+            (
+                r#"{"pretrained_cfg": {"input_size": [3, 8, 8], "label_names": ["a"], "label_descriptions": {"b": "c"}}, "label_names": ["b"]}"#,
+                "c",
+                "label_names",
+            ),
+        ] {
+            let expected = (names.to_owned(), format!("config.json: {origin}"));
+            assert_eq!(labels(text), Some(expected), "{text}");
+        }
+        // timm takes neither.
+        for more in [r#""labels": ["a"]"#, r#""label_names": []"#] {
+            let text = format!(r#"{{"pretrained_cfg": {{"input_size": [3, 8, 8], {more}}}}}"#);
+            assert_eq!(labels(&text), None, "{text}");
+        }
     }
 
     #[test]
