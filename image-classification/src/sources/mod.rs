@@ -8,9 +8,9 @@
 //!    in them ([`Recipe`](crate::Recipe), [`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
 //!    metadata, and the steps in an IR's graph;
-//! 3. files next to the model: Hugging Face's `processor_config.json`, `preprocessor_config.json` and `config.json`,
-//!    timm's `config.json`, `OpenCLIP`'s `open_clip_config.json`, Ultralytics' `metadata.yaml`, Open Model Zoo's
-//!    `model.yml`;
+//! 3. files next to the model: Hugging Face's `processor_config.json`,
+//!    `preprocessor_config.json` and `config.json`, timm's `config.json`, `OpenCLIP`'s `open_clip_config.json`,
+//!    Ultralytics' `metadata.yaml`, Open Model Zoo's `model.yml`;
 //! 4. the operators at the end of the model's graph, for the kind of the output;
 //! 5. the convention of TensorFlow Lite for the order of its channels, and the convention of OpenVINO's samples.
 
@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 
 use backend_api::ModelSource;
 
-use self::beside::Beside;
+use self::beside::{Beside, ModelConfig};
 use self::content::{MOST_CONFIG_BYTES, read_content, read_limited};
 use self::embedded::Embedded;
 use self::error::unsupported;
@@ -256,7 +256,10 @@ type Reader = fn(&str, &[u8], Beside<'_>) -> Result<Option<SourceSettings>, Sour
 
 const BESIDE: [(&str, Reader); 6] = [
     ("processor_config.json", hugging_face::processor_config),
-    ("preprocessor_config.json", hugging_face::preprocessor),
+    (
+        "preprocessor_config.json",
+        hugging_face::preprocessor_beside,
+    ),
     ("config.json", config_beside),
     ("open_clip_config.json", open_clip::read),
     ("metadata.yaml", ultralytics::of_yaml),
@@ -264,11 +267,11 @@ const BESIDE: [(&str, Reader); 6] = [
 ];
 
 /// Returns the type and version in a `config.json` of a Hugging Face model.
-fn model_config(path: &Path) -> hugging_face::ModelConfig {
+fn model_config(path: &Path) -> ModelConfig {
     let bytes = read_limited(path, MOST_CONFIG_BYTES);
     bytes.map_or_else(
-        |_| hugging_face::ModelConfig::default(),
-        |bytes| hugging_face::ModelConfig::read(&bytes),
+        |_| ModelConfig::default(),
+        |bytes| ModelConfig::read(&bytes),
     )
 }
 
@@ -377,5 +380,37 @@ mod tests {
         assert!(read_file_without_labels(&file).unwrap().mean.is_some());
         std::fs::write(directory.join("preprocessor_config.json"), "{").unwrap();
         assert!(matches!(find(&model), Err(SourceError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_preprocessor_config_is_read_or_named() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(root.path().join(name), text).unwrap();
+        let model = root.path().join("model.onnx");
+        std::fs::write(&model, b"").unwrap();
+        let found = |text: &str| {
+            write("preprocessor_config.json", text);
+            find(&model).map(|mut found| found.remove(0))
+        };
+        for other in ["{}", r#"{"columns": ["a"]}"#, r#"{"color": "rgb"}"#] {
+            let note = &found(other).unwrap().unreadable[0];
+            assert!(note.starts_with("preprocessor_config.json"), "{note}");
+        }
+        let error = found(r#"{"size": 24, "crop_size": 24}"#).unwrap_err();
+        assert!(error.to_string().contains("image_mean"), "{error}");
+        write(
+            "config.json",
+            r#"{"model_type": "vit", "transformers_version": "4.57.1"}"#,
+        );
+        let settings = found("{}").unwrap();
+        assert_eq!(settings.size.unwrap().value.to_string(), "224 x 224");
+        assert_eq!(settings.scale.unwrap().value, [127.5; 3]);
+        let text = r#"{"size": {"height": 24, "width": 32}, "image_std": [0.25, 0.25, 0.25]}"#;
+        let settings = found(text).unwrap();
+        assert_eq!(settings.size.unwrap().value.to_string(), "32 x 24");
+        assert_eq!(settings.scale.unwrap().value, [63.75; 3]);
+        assert_eq!(settings.resize.unwrap().note, None);
+        let named = read_file(&root.path().join("preprocessor_config.json")).unwrap();
+        assert_eq!(named.scale.unwrap().value, [63.75; 3]);
     }
 }

@@ -1,7 +1,7 @@
 //! The image processors of `transformers` that classifiers use, with their defaults.
 
-use crate::sources::SourceError;
 use crate::sources::json::Keys;
+use crate::sources::{Beside, SourceError, unsupported};
 
 /// An image processor, and the values for keys that its file leaves out.
 #[derive(Debug, Clone, Copy)]
@@ -100,34 +100,54 @@ const KINDS: [Kind; 21] = {
     ]
 };
 
-/// The processor of a `model_type`, where it is not `ViT`'s.
-const MODEL_TYPES: [(&str, &str); 36] = [
+/// The processor of a `model_type`: `IMAGE_PROCESSOR_MAPPING_NAMES` in `transformers` 4.57.6 and 5.24.0, without those of
+/// other processors, and two more types whose processors are known.
+const MODEL_TYPES: [(&str, &str); 64] = [
+    ("aimv2", "CLIP"),
+    ("aimv2_vision_model", "CLIP"),
     ("align", "EfficientNet"),
+    ("altclip", "CLIP"),
     ("beit", "Beit"),
     ("bit", "Bit"),
     ("blip", "Blip"),
+    ("blip-2", "Blip"),
     ("chinese_clip", "ChineseCLIP"),
     ("clip", "CLIP"),
+    ("clipseg", "ViT"),
+    ("colpali", "Siglip"),
     ("convnext", "ConvNext"),
     ("convnextv2", "ConvNext"),
     ("cvt", "ConvNext"),
     ("data2vec-vision", "Beit"),
     ("deit", "DeiT"),
+    ("dinat", "ViT"),
     ("dinov2", "Bit"),
     ("dinov2_with_registers", "Bit"),
     ("dinov3_convnext", "DINOv3ViT"),
     ("dinov3_vit", "DINOv3ViT"),
     ("efficientformer", "EfficientFormer"),
     ("efficientnet", "EfficientNet"),
+    ("florence2", "CLIP"),
     ("focalnet", "Bit"),
+    ("gemma3n", "Siglip"),
+    ("git", "CLIP"),
+    ("groupvit", "CLIP"),
     ("hiera", "Bit"),
+    ("ijepa", "ViT"),
+    ("instructblip", "Blip"),
+    ("kosmos-2", "CLIP"),
     ("levit", "Levit"),
     ("metaclip_2", "CLIP"),
+    ("mgp-str", "ViT"),
+    ("mlcd", "CLIP"),
     ("mobilenet_v1", "MobileNetV1"),
     ("mobilenet_v2", "MobileNetV2"),
     ("mobilevit", "MobileViT"),
     ("mobilevitv2", "MobileViT"),
+    ("nat", "ViT"),
+    ("paligemma", "Siglip"),
     ("perceiver", "Perceiver"),
+    ("pixio", "Bit"),
     ("poolformer", "PoolFormer"),
     ("pvt", "Pvt"),
     ("pvt_v2", "Pvt"),
@@ -135,51 +155,65 @@ const MODEL_TYPES: [(&str, &str); 36] = [
     ("resnet", "ConvNext"),
     ("segformer", "Segformer"),
     ("siglip", "Siglip"),
+    ("swiftformer", "ViT"),
+    ("swin", "ViT"),
+    ("swinv2", "ViT"),
+    ("trocr", "ViT"),
+    ("upernet", "Segformer"),
     ("van", "ConvNext"),
+    ("vipllava", "CLIP"),
+    ("vit", "ViT"),
     ("vit_hybrid", "ViTHybrid"),
+    ("vit_mae", "ViT"),
+    ("vit_msn", "ViT"),
     ("xclip", "CLIP"),
 ];
 
-/// Model types with `ViT`'s processor.
-const VIT: [&str; 9] = [
-    "dinat",
-    "ijepa",
-    "nat",
-    "swiftformer",
-    "swin",
-    "swinv2",
-    "vit",
-    "vit_mae",
-    "vit_msn",
-];
-
 impl Kind {
-    /// Returns the processor that wrote the file. An old file does not name it; then the `model_type` in `config.json`
-    /// tells, as in `AutoImageProcessor`. Without one, `ViT`'s rules hold, but not its defaults: the second value is
-    /// false.
-    pub fn of(keys: Keys<'_>, model_type: Option<&str>) -> Result<(Self, bool), SourceError> {
+    /// Returns the processor that wrote the file. An old file does not name it; then `config.json` tells, by its name or
+    /// by the `model_type`, as in `AutoImageProcessor`. Without one, `ViT`'s rules hold, but not its defaults: the second
+    /// value is false.
+    pub fn of(keys: Keys<'_>, beside: Beside<'_>) -> Result<(Self, bool), SourceError> {
+        let processors = || {
+            let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+            format!("the processor of {}", names.join(", "))
+        };
         for key in ["image_processor_type", "feature_extractor_type"] {
-            let Some(name) = keys.text(key)? else {
-                continue;
-            };
-            let short = name.strip_suffix("Fast").unwrap_or(name);
-            let short = short.strip_suffix("Pil").unwrap_or(short);
-            let short = short
-                .strip_suffix("ImageProcessor")
-                .or_else(|| short.strip_suffix("FeatureExtractor"))
-                .unwrap_or(short);
-            let kind = Self::called(short).map(|kind| (kind, true));
+            if let Some(name) = keys.text(key)? {
+                let kind = Self::of_class(name).map(|kind| (kind, true));
+                return kind.ok_or_else(|| keys.error(key, &processors()));
+            }
+        }
+        if let Some(name) = beside.image_processor_type {
+            let kind = Self::of_class(name).map(|kind| (kind, true));
             return kind.ok_or_else(|| {
-                let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-                keys.error(key, &format!("the processor of {}", names.join(", ")))
+                unsupported("config.json", "image_processor_type", name, processors())
             });
         }
-        let known = MODEL_TYPES
-            .iter()
-            .find(|(known, _)| model_type == Some(known));
-        let name = known.map_or("ViT", |(_, name)| name);
-        let is_known = known.is_some() || model_type.is_some_and(|name| VIT.contains(&name));
-        Ok((Self::called(name).expect("the table has it"), is_known))
+        let Some(model_type) = beside.model_type else {
+            return Ok((Self::called("ViT").expect("the table has it"), false));
+        };
+        let known = MODEL_TYPES.iter().find(|(known, _)| *known == model_type);
+        let kind = known.and_then(|(_, name)| Self::called(name));
+        kind.map(|kind| (kind, true)).ok_or_else(|| {
+            let expected = format!(
+                "the type of a model with a known image processor, or image_processor_type in {} with {}",
+                keys.file,
+                processors()
+            );
+            unsupported("config.json", "model_type", model_type, expected)
+        })
+    }
+
+    /// Returns the processor of a class: `ViTImageProcessorFast`.
+    fn of_class(name: &str) -> Option<Self> {
+        let short = name.strip_suffix("Fast").unwrap_or(name);
+        let short = short.strip_suffix("Pil").unwrap_or(short);
+        let short = short
+            .strip_suffix("ImageProcessor")
+            .or_else(|| short.strip_suffix("FeatureExtractor"))
+            .unwrap_or(short);
+        Self::called(short)
     }
 
     /// Returns the defaults of the processor that uses torchvision, which are others than those of the one of version 4

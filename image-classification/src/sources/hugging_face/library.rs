@@ -29,7 +29,9 @@ impl Library {
         let version = stated
             .into_iter()
             .find_map(|(file, version)| Some((file, version?, major(version?)?)));
-        let name = text("image_processor_type").unwrap_or_default();
+        let name = text("image_processor_type")
+            .or(beside.image_processor_type)
+            .unwrap_or_default();
         let decided = |is_torchvision, reason| Self {
             is_torchvision,
             // Version 4 has no names that end in `Pil`.

@@ -63,13 +63,51 @@ const KNOWN: [&str; 43] = [
     "video_processor_type",
 ];
 
+/// The name of the file of an image processor. Keys for steps and types show that a file of another name is one.
+const PREPROCESSOR_CONFIG: &str = "preprocessor_config.json";
+
 /// Reads a `preprocessor_config.json`; `None` if the object has none of its keys.
 pub(super) fn preprocessor(
     file: &str,
     bytes: &[u8],
     beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
-    processor(file, &json::object(file, bytes)?, beside)
+    let object = json::object(file, bytes)?;
+    let characteristic = [
+        "image_processor_type",
+        "feature_extractor_type",
+        "do_resize",
+        "do_normalize",
+        "do_rescale",
+    ];
+    let mut is_theirs = characteristic.iter().any(|key| object.contains_key(*key));
+    if file == PREPROCESSOR_CONFIG {
+        // All keys have defaults, by the type of the model.
+        is_theirs |= object.keys().any(|key| KNOWN.contains(&key.as_str()));
+        is_theirs |= object.is_empty() && beside.names_processor();
+    }
+    if is_theirs {
+        processor(file, &object, beside).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// Reads a `preprocessor_config.json` next to a model. One that is about something else is named.
+pub(super) fn preprocessor_beside(
+    file: &str,
+    bytes: &[u8],
+    beside: Beside<'_>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    let settings = preprocessor(file, bytes, beside)?;
+    Ok(settings.or_else(|| {
+        Some(SourceSettings {
+            unreadable: vec![format!(
+                "{file} next to the model has no key of Hugging Face's image processors; it is not read"
+            )],
+            ..SourceSettings::default()
+        })
+    }))
 }
 
 /// Reads a `processor_config.json`; `None` if it has no image processor.
@@ -79,36 +117,8 @@ pub(super) fn processor_config(
     beside: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
     match json::object(file, bytes)?.get("image_processor") {
-        Some(Value::Object(object)) => processor(file, object, beside),
+        Some(Value::Object(object)) => processor(file, object, beside).map(Some),
         _ => Ok(None),
-    }
-}
-
-/// The statements of a `config.json` on the model, which files next to it do not repeat.
-#[derive(Debug, Default)]
-pub(super) struct ModelConfig {
-    model_type: Option<String>,
-    transformers_version: Option<String>,
-}
-
-impl ModelConfig {
-    /// Reads a `config.json`; one that is not JSON states nothing.
-    pub fn read(bytes: &[u8]) -> Self {
-        let config: Value = serde_json::from_slice(json::text(bytes)).unwrap_or_default();
-        let text = |key| config.get(key).and_then(Value::as_str).map(str::to_owned);
-        Self {
-            model_type: text("model_type"),
-            transformers_version: text("transformers_version"),
-        }
-    }
-
-    /// Returns the surroundings of the files in the directory of this `config.json`.
-    pub fn beside(&self, reads_labels: bool) -> Beside<'_> {
-        Beside {
-            model_type: self.model_type.as_deref(),
-            transformers_version: self.transformers_version.as_deref(),
-            reads_labels,
-        }
     }
 }
 
@@ -116,22 +126,12 @@ fn processor(
     file: &str,
     object: &Map<String, Value>,
     beside: Beside<'_>,
-) -> Result<Option<SourceSettings>, SourceError> {
-    let characteristic = [
-        "image_processor_type",
-        "feature_extractor_type",
-        "do_resize",
-        "do_normalize",
-        "do_rescale",
-    ];
-    if !characteristic.iter().any(|key| object.contains_key(*key)) {
-        return Ok(None);
-    }
+) -> Result<SourceSettings, SourceError> {
     if timm::is_timm(object) {
-        return timm::settings(file, object, beside).map(Some);
+        return timm::settings(file, object, beside);
     }
     let keys = Keys { file, object };
-    let (kind, is_known) = Kind::of(keys, beside.model_type)?;
+    let (kind, is_known) = Kind::of(keys, beside)?;
     let library = &Library::of(keys, kind, beside);
     let keys = Processor {
         keys,
@@ -155,16 +155,22 @@ fn processor(
     let by_flip = if flip { ": do_flip_channel_order" } else { "" };
     let (mean, scale) = normalization(keys, flip)?;
     let interpolation = interpolation(keys)?;
-    Ok(Some(SourceSettings {
+    let guess = (!is_known).then(|| {
+        format!(
+            "neither {file} nor a config.json next to it names the image processor: the rules of ViT's are used; \
+             image_processor_type in {file} decides"
+        )
+    });
+    Ok(SourceSettings {
         color: Some(WithOrigin::new(color, format!("{file}{by_flip}"))),
         mean: Some(mean),
         scale: Some(scale),
-        resize: Some(resize),
+        resize: Some(resize.with_note(guess)),
         interpolation: Some(interpolation),
         size: Some(size),
         unused,
         ..SourceSettings::default()
-    }))
+    })
 }
 
 /// The keys of an image processor.

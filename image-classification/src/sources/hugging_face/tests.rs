@@ -2,6 +2,7 @@ use backend_api::{Dim, ElementType, TensorSpec};
 
 use super::expected::CASES;
 use super::*;
+use crate::sources::beside::ModelConfig;
 use crate::{Image, InputLayout, Preprocess};
 
 fn read(text: &str) -> Result<SourceSettings, SourceError> {
@@ -621,4 +622,61 @@ fn null_for_default_to_square_is_off_where_there_is_such_an_attribute() {
         assert_eq!(resize(name, version), "short:43:floor", "{name} {version}");
     }
     assert_eq!(resize("BeitImageProcessor", "4.57.6"), "stretch");
+}
+
+/// The answers of `AutoImageProcessor` of transformers 4.57.6.
+#[test]
+fn config_json_names_the_processor() {
+    let of = |config: &str| {
+        let config = ModelConfig::read(config.as_bytes());
+        let text = r#"{"do_resize": true, "do_normalize": true, "size": 20, "image_std": 0.5}"#;
+        preprocessor(PREPROCESSOR_CONFIG, text.as_bytes(), config.beside(true))
+            .map(|settings| settings.unwrap())
+    };
+    for (config, filter, resize) in [
+        (
+            r#"{"model_type": "blip-2"}"#,
+            Interpolation::Bicubic,
+            "stretch",
+        ),
+        (
+            r#"{"model_type": "groupvit"}"#,
+            Interpolation::Bicubic,
+            "short:20:pad-ceil",
+        ),
+        (
+            r#"{"model_type": "trocr"}"#,
+            Interpolation::Bilinear,
+            "stretch",
+        ),
+        (
+            r#"{"model_type": "own", "image_processor_type": "CLIPImageProcessor"}"#,
+            Interpolation::Bicubic,
+            "short:20:pad-ceil",
+        ),
+        (
+            r#"{"image_processor_type": "ViTImageProcessorFast"}"#,
+            Interpolation::TorchvisionBilinear,
+            "stretch",
+        ),
+    ] {
+        let settings = of(config).unwrap();
+        assert_eq!(settings.interpolation.unwrap().value, filter, "{config}");
+        let stated = settings.resize.unwrap();
+        assert_eq!(stated.value.to_string(), resize, "{config}");
+        assert_eq!(stated.note, None);
+    }
+    for (config, value) in [
+        (r#"{"model_type": "donut-swin"}"#, "donut-swin"),
+        (
+            r#"{"image_processor_type": "DonutImageProcessor"}"#,
+            "DonutImageProcessor",
+        ),
+    ] {
+        let error = of(config).unwrap_err().to_string();
+        assert!(error.contains(value) && error.contains("Beit"), "{error}");
+    }
+    let unnamed = r#"{"do_resize": true, "size": 20, "image_mean": 0.5, "image_std": 0.5}"#;
+    let note = read(unnamed).unwrap().resize.unwrap().note.unwrap();
+    assert!(note.contains("ViT"), "{note}");
 }
