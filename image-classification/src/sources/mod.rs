@@ -8,7 +8,7 @@
 //!    in them ([`Recipe`](crate::Recipe), [`read_file`]);
 //! 2. the model: Intel Model API's `model_info`, in an OpenVINO IR and in ONNX, Ultralytics' and TensorFlow Lite's
 //!    metadata, and the steps in an IR's graph;
-//! 3. files next to the model: Hugging Face's `processor_config.json`,
+//! 3. files next to the model or in a `SavedModel`: Hugging Face's `processor_config.json`,
 //!    `preprocessor_config.json` and `config.json`, timm's `config.json`, `OpenCLIP`'s `open_clip_config.json`,
 //!    Ultralytics' `metadata.yaml`, Open Model Zoo's `model.yml`;
 //! 4. the operators at the end of the model's graph, for the kind of the output;
@@ -37,6 +37,7 @@ mod ultralytics;
 use std::path::{Path, PathBuf};
 
 use backend_api::ModelSource;
+use model_file::SAVED_MODEL;
 
 use self::beside::{Beside, ModelConfig};
 use self::content::{MOST_CONFIG_BYTES, read_content, read_limited};
@@ -112,7 +113,10 @@ pub(crate) fn find_with(model: &ModelSource, reads_labels: bool) -> Result<Found
         }
     }
     // A metadata.yaml states all that such a model_info does, and more.
-    if is_yolo && !beside.iter().any(|(name, _)| *name == "metadata.yaml") {
+    let is_more = |(name, settings): &(&str, SourceSettings)| {
+        *name == "metadata.yaml" && settings.scale.is_some()
+    };
+    if is_yolo && !beside.iter().any(is_more) {
         found.push(ultralytics::of_model_info(&inside.model_info)?);
     }
     if let Some(embedded) = &inside.embedded {
@@ -262,7 +266,7 @@ const BESIDE: [(&str, Reader); 6] = [
     ),
     ("config.json", config_beside),
     ("open_clip_config.json", open_clip::read),
-    ("metadata.yaml", ultralytics::of_yaml),
+    ("metadata.yaml", ultralytics::yaml_beside),
     ("model.yml", open_model_zoo::read),
 ];
 
@@ -309,7 +313,8 @@ fn config_beside(
 }
 
 /// Returns the model's directory, and the parent if exports have their own directory, as they do in
-/// repositories of Hugging Face: `onnx/model.onnx` below `config.json`.
+/// repositories of Hugging Face: `onnx/model.onnx` below `config.json`. A `SavedModel`, which is a directory, comes first:
+/// Ultralytics writes its file into it.
 fn directories(model: &Path) -> Vec<PathBuf> {
     let Ok(absolute) = std::path::absolute(model) else {
         return Vec::new();
@@ -318,6 +323,9 @@ fn directories(model: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut directories = vec![directory.to_path_buf()];
+    if absolute.join(SAVED_MODEL).is_file() {
+        directories.insert(0, absolute.clone());
+    }
     if directory.ends_with("onnx") || directory.ends_with("openvino") {
         directories.extend(directory.parent().map(Path::to_path_buf));
     }
@@ -412,5 +420,24 @@ mod tests {
         assert_eq!(settings.resize.unwrap().note, None);
         let named = read_file(&root.path().join("preprocessor_config.json")).unwrap();
         assert_eq!(named.scale.unwrap().value, [63.75; 3]);
+    }
+
+    #[test]
+    fn files_in_a_saved_model_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let model = root.path().join("saved");
+        std::fs::create_dir(&model).unwrap();
+        std::fs::write(model.join(SAVED_MODEL), b"").unwrap();
+        let yaml = "task: classify\nimgsz: [8, 8]\nnames: {0: a, 1: b}\n";
+        std::fs::write(model.join("metadata.yaml"), yaml).unwrap();
+        let labels = find(&model).unwrap().remove(0).labels.unwrap();
+        assert_eq!(labels.value.names(), ["a", "b"]);
+        assert_eq!(files(&model), [model.join("metadata.yaml")]);
+        std::fs::write(model.join("metadata.yaml"), "task: [classify").unwrap();
+        let note = find(&model).unwrap().remove(0).unreadable.remove(0);
+        assert!(
+            note.starts_with("metadata.yaml next to the model is not YAML"),
+            "{note}"
+        );
     }
 }

@@ -45,11 +45,37 @@ pub(super) fn of_yaml(
     bytes: &[u8],
     _: Beside<'_>,
 ) -> Result<Option<SourceSettings>, SourceError> {
-    // Many programs write such a file.
-    match std::str::from_utf8(bytes).map(serde_saphyr::from_str::<Value>) {
-        Ok(Ok(value)) => of_value(file, &value),
-        _ => Ok(None),
+    yaml(bytes).map_or(Ok(None), |value| of_value(file, &value))
+}
+
+/// Reads a `metadata.yaml` next to a model. Many programs write such a file; one that is not YAML is named.
+pub(super) fn yaml_beside(
+    file: &str,
+    bytes: &[u8],
+    _: Beside<'_>,
+) -> Result<Option<SourceSettings>, SourceError> {
+    match yaml(bytes) {
+        Ok(value) => of_value(file, &value),
+        Err(error) => Ok(Some(SourceSettings {
+            unreadable: vec![format!(
+                "{file} next to the model is not YAML ({error}); it is not read"
+            )],
+            ..SourceSettings::default()
+        })),
     }
+}
+
+fn yaml(bytes: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    // The lines after the first one quote the file.
+    serde_saphyr::from_str(text).map_err(|error| {
+        error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    })
 }
 
 /// Reads the metadata as JSON; `None` if it is not of Ultralytics.
