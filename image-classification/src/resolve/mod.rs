@@ -7,6 +7,7 @@ mod note;
 mod overrides;
 mod ranked;
 mod reading;
+mod units;
 
 use backend_api::ModelSource;
 use model_file::Foreign;
@@ -143,7 +144,7 @@ impl ResolvedPreprocessing {
         resolved.advice = recipes::advice(&found.identity);
         resolved.ends = found.ends;
         resolved.model = model.to_string();
-        notes.extend(overrides.unit_warning(&resolved.preprocess));
+        notes.extend(resolved.unit_warning());
         let mut is_decided = resolved.has_given_labels;
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);
@@ -175,7 +176,7 @@ impl ResolvedPreprocessing {
         resolved
             .notes
             .extend(overrides.recipe.as_ref().and_then(recipe_note));
-        let warning = overrides.unit_warning(&resolved.preprocess);
+        let warning = resolved.unit_warning();
         resolved.notes.extend(warning);
         if overrides.labels.is_some() {
             resolved.labels.clone_from(&overrides.labels);

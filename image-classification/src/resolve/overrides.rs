@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Note, ResolveError};
-use crate::setting::three;
+use super::ResolveError;
 use crate::sources::SourceSettings;
 use crate::{
     Centre, ColorOrder, Decode, ImageLayout, ImageSize, Interpolation, Labels, Preprocess, Recipe,
@@ -67,51 +66,6 @@ impl PreprocessOverrides {
                 && self.scale.is_some()
                 && self.resize.is_some()
                 && self.interpolation.is_some()
-    }
-
-    /// Warns of a mean or scale in other units, as PyTorch writes them: the answer would be wrong and confident.
-    /// `decided` holds the values that are used.
-    pub(super) fn unit_warning(&self, decided: &Preprocess) -> Option<Note> {
-        let is_small = |values: [f32; 3]| {
-            values.iter().all(|value| (0.0..1.0).contains(value)) && values != [0.0; 3]
-        };
-        let mean = self.mean.filter(|mean| is_small(*mean));
-        let scale = self.scale.filter(|scale| is_small(*scale));
-        // 1 / 255 and the like: a factor, not a divisor.
-        let is_factor = |scale: [f32; 3]| scale.iter().all(|value| *value < 0.05);
-        let advice = match (mean, scale) {
-            (None, None) => return None,
-            (_, Some(scale)) if is_factor(scale) => {
-                let divisors = scale.map(|value| (1.0 / f64::from(value)).round() as f32);
-                format!(
-                    "`scale` looks like a factor, but pixels are divided by it: give {}",
-                    three(&divisors)
-                )
-            }
-            (Some(_), None) if is_small(decided.scale) || decided.scale == [1.0; 3] => {
-                "these values look like units of 0 to 1: multiply both by 255".to_owned()
-            }
-            (Some(mean), None) => {
-                let mean = mean.map(|value| value * 255.0);
-                format!(
-                    "`mean` looks like units of 0 to 1, `scale` like units of 0 to 255: give {} as `mean`",
-                    three(&mean)
-                )
-            }
-            (None, Some(scale)) if decided.mean.iter().any(|mean| *mean > 1.0) => {
-                let scale = scale.map(|value| value * 255.0);
-                format!(
-                    "`scale` looks like units of 0 to 1, `mean` like units of 0 to 255: give {} as `scale`",
-                    three(&scale)
-                )
-            }
-            (_, Some(_)) => {
-                "these values look like units of 0 to 1: multiply both by 255".to_owned()
-            }
-        };
-        Some(Note::warning(format!(
-            "`mean` and `scale` are in units of 0-255: (pixel - mean) / scale; {advice}"
-        )))
     }
 
     /// Returns the source that comes after the fields: the recipe or the preprocessing file.
