@@ -236,10 +236,11 @@ impl Preprocess {
             }
             Resize::StretchThenCrop { size: to, .. } => (size, (to.width, to.height)),
             Resize::Letterbox { .. } => {
-                let (w, h) = (f64::from(size.0), f64::from(size.1));
-                let scale = (f64::from(input.0) / w).min(f64::from(input.1) / h);
+                // The CPU computes Model API's graph in f32, and divides by multiplying with the reciprocal.
+                let (w, h) = (size.0 as f32, size.1 as f32);
+                let scale = (input.0 as f32 * w.recip()).min(input.1 as f32 * h.recip());
                 let fit =
-                    |side: f64, most: u32| ((side * scale).round_ties_even() as u32).clamp(1, most);
+                    |side: f32, most: u32| ((side * scale).round_ties_even() as u32).clamp(1, most);
                 (size, (fit(w, input.0), fit(h, input.1)))
             }
         }
@@ -595,6 +596,10 @@ mod tests {
             ((64, 25), (32, 12)),
             ((64, 27), (32, 14)),
             ((64, 24), (32, 12)),
+            // 6.5, 12.5 and 22.5, which f32 and the reciprocal of 448 move up.
+            ((91, 448), (7, 32)),
+            ((448, 175), (32, 13)),
+            ((315, 448), (23, 32)),
         ] {
             for resize in ["letterbox:114", "fit"] {
                 assert_eq!(resizing(resize, size).1, expected, "{resize} of {size:?}");
