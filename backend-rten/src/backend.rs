@@ -20,7 +20,7 @@ use crate::engine::{Outputs, RtenEngine, spec};
 use crate::error::load_failed;
 use crate::faults;
 use crate::fill::fill_in;
-use crate::graph::outline;
+use crate::graph::{keep_needed, outline};
 use crate::probe::VERSION;
 
 const ENGINE: &str = "RTen";
@@ -174,15 +174,9 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
     let is_filled_in = fill_in(&mut file);
     let changed = (is_filled_in || is_gathered).then(|| file.encode_to_vec());
     // Without other references to the file's memory, RTen gets it without a copy.
-    let file = outline(file);
+    let mut file = outline(file);
     let bytes = changed.unwrap_or_else(|| checked.bytes.into());
     let model = load(&options.model, bytes, external_data)?;
-    let inferred = |name: &[u8]| {
-        let node = model.find_node(std::str::from_utf8(name).ok()?)?;
-        model.node_info(node)?.shape()
-    };
-    faults::check_supported(&file, &inferred).map_err(with_model)?;
-    drop(file);
     if model.output_ids().is_empty() {
         return Err(Error::new(
             ErrorKind::ModelInvalid,
@@ -196,18 +190,37 @@ fn open(config: &RtenConfig) -> Result<(BackendInfo, Vec<RtenEngine>), Error> {
         let name = node.and_then(|node| node.name().map(str::to_owned));
         name.unwrap_or_default()
     };
+    let spec = |node, which| spec(model.node_info(node), which, &types_in_file);
+    let choose = || {
+        let outputs = model.output_ids().iter().copied();
+        let specs = outputs.map(|output| {
+            let spec = spec(output, "output");
+            (
+                name(output),
+                spec.map(|spec| declared(spec, &sizes_in_file)),
+            )
+        });
+        choose_outputs(specs.collect(), options)
+    };
+    let inferred = |name: &[u8]| {
+        let node = model.find_node(std::str::from_utf8(name).ok()?)?;
+        model.node_info(node)?.shape()
+    };
+    let check = |file: &onnx::Model| faults::check_supported(file, &inferred).map_err(with_model);
+    if let Err(fault) = check(&file) {
+        // Nodes that no requested output needs do not run.
+        let (Ok(outputs), Some(graph)) = (choose(), &mut file.graph) else {
+            return Err(fault);
+        };
+        let ids = outputs.places.iter();
+        let names: Vec<String> = ids.map(|place| name(model.output_ids()[*place])).collect();
+        keep_needed(graph, &names);
+        check(&file)?;
+    }
+    drop(file);
     let names: Vec<String> = model.input_ids().iter().copied().map(name).collect();
     let input = model.input_ids()[only_input(&names, options)?];
-    let outputs = model.output_ids().iter().copied();
-    let spec = |node, which| spec(model.node_info(node), which, &types_in_file);
-    let specs = outputs.map(|output| {
-        let spec = spec(output, "output");
-        (
-            name(output),
-            spec.map(|spec| declared(spec, &sizes_in_file)),
-        )
-    });
-    let outputs = choose_outputs(specs.collect(), options)?;
+    let outputs = choose()?;
     let input = spec(input, "input")?.filled(options.shape.as_deref(), options.batch, ENGINE)?;
     let batch = match input.dims.first() {
         Some(Dim::Fixed(batch)) => *batch,
@@ -267,6 +280,30 @@ fn load(source: &ModelSource, bytes: Vec<u8>, external_data: Vec<u8>) -> Result<
 mod tests {
     use super::*;
     use backend_api::ElementType;
+
+    #[test]
+    fn an_operator_that_no_requested_output_needs_is_no_fault() {
+        let model = include_bytes!("../../tests/data/features-and-class.onnx");
+        let open = |output: &str| {
+            let model = ModelSource::from_bytes(&model[..]);
+            let mut config = RtenConfig::new(model);
+            config.options.output = Some(output.to_owned());
+            RtenBackend::open(&config)
+        };
+        let graph = onnx::Model::decode(&model[..]).unwrap().graph.unwrap();
+        let arg_max = graph.node.iter().find(|node| node.operator() == "ArgMax");
+        let ids = onnx::text(&arg_max.unwrap().output[0]).into_owned();
+        for output in &graph.output {
+            let name = onnx::text(output.name.as_ref().unwrap());
+            match open(&name) {
+                Ok(_) => assert_ne!(name, ids),
+                Err(error) => assert!(
+                    name == ids && error.to_string().contains("ArgMax"),
+                    "{error}"
+                ),
+            }
+        }
+    }
 
     #[test]
     fn sizes_that_rten_and_the_file_state_differently_are_open() {

@@ -192,6 +192,43 @@ pub(crate) fn outline(mut model: onnx::Model) -> onnx::Model {
     copy.unwrap_or(model)
 }
 
+/// Removes the nodes of the main graph that none of `outputs` needs: they do not run. Keeps all if the file has another
+/// name for one of them.
+pub(crate) fn keep_needed(graph: &mut Graph, outputs: &[String]) {
+    fn read_by<'a>(node: &'a Node, names: &mut Vec<&'a [u8]>) {
+        names.extend(node.input.iter().map(AsRef::as_ref));
+        for body in node.bodies() {
+            let given = body
+                .output
+                .iter()
+                .filter_map(|output| output.name.as_deref());
+            names.extend(given);
+            body.node.iter().for_each(|node| read_by(node, names));
+        }
+    }
+    let mut makers: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (place, node) in graph.node.iter().enumerate() {
+        for output in &node.output {
+            makers.entry(output).or_default().push(place);
+        }
+    }
+    let mut wanted: Vec<&[u8]> = outputs.iter().map(String::as_bytes).collect();
+    if wanted.iter().any(|name| !makers.contains_key(name)) {
+        return;
+    }
+    let mut is_needed = vec![false; graph.node.len()];
+    while let Some(name) = wanted.pop() {
+        for place in makers.remove(name).unwrap_or_default() {
+            if !is_needed[place] {
+                is_needed[place] = true;
+                read_by(&graph.node[place], &mut wanted);
+            }
+        }
+    }
+    let mut is_needed = is_needed.into_iter();
+    graph.node.retain(|_| is_needed.next() == Some(true));
+}
+
 /// Calls `edit` for each node of the main graph and its bodies, with its place in [`sites`].
 pub(crate) fn for_each_node(graph: &mut Graph, edit: &mut impl FnMut(usize, &mut Node)) {
     fn walk(graph: &mut Graph, next: &mut usize, edit: &mut impl FnMut(usize, &mut Node)) {
@@ -441,6 +478,51 @@ mod tests {
     use prost::bytes::Bytes;
 
     use super::*;
+
+    fn node(input: &'static str, output: &'static str, attribute: Vec<Attribute>) -> Node {
+        Node {
+            input: vec![input.into()],
+            output: vec![output.into()],
+            attribute,
+            ..Node::default()
+        }
+    }
+
+    #[test]
+    fn nodes_that_an_output_needs_are_kept() {
+        let body = Graph {
+            node: vec![node("captured", "inner", vec![])],
+            output: vec![ValueInfo {
+                name: Some("given".into()),
+                ..ValueInfo::default()
+            }],
+            ..Graph::default()
+        };
+        let branch = Attribute {
+            g: Some(body),
+            ..Attribute::default()
+        };
+        let graph = Graph {
+            node: vec![
+                node("x", "captured", vec![]),
+                node("x", "given", vec![]),
+                node("x", "condition", vec![]),
+                node("condition", "y", vec![branch]),
+                node("y", "ids", vec![]),
+            ],
+            ..Graph::default()
+        };
+        let kept = |outputs: &[&str]| {
+            let mut graph = graph.clone();
+            let outputs: Vec<String> = outputs.iter().map(|name| (*name).to_owned()).collect();
+            keep_needed(&mut graph, &outputs);
+            graph.node.len()
+        };
+        assert_eq!(kept(&["y"]), 4);
+        assert_eq!(kept(&["ids"]), 5);
+        assert_eq!(kept(&["given", "captured"]), 2);
+        assert_eq!(kept(&["y", "another name"]), 5);
+    }
 
     #[test]
     fn an_outline_has_no_large_weights_but_all_whole_numbers() {
