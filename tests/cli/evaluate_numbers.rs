@@ -45,6 +45,10 @@ pub fn trials(with_set_up: &Needs) -> Vec<Trial> {
                 Numbers::possible_drop,
             ),
             (
+                "a_drop_from_chance_has_no_verdict",
+                Numbers::drop_from_chance,
+            ),
+            (
                 "a_drop_within_the_noise_is_called_so",
                 Numbers::drop_within_the_noise,
             ),
@@ -90,9 +94,18 @@ fn two_models() -> [String; 2] {
     ["three-classes.onnx", "plain.onnx"].map(run_of)
 }
 
-/// Ground truth for the models that differ.
+/// Returns the color of an image.
+fn color(image: usize) -> [u8; 3] {
+    [37, 91, 151].map(|step| (image * step % 256) as u8)
+}
+
+/// Ground truth for the models that differ. The reference is right more often than by chance.
 fn for_two_models() -> Vec<u64> {
-    (0..IMAGES as u64).map(|image| image * image % 3).collect()
+    let class = |image: usize| match color(image) {
+        [red, green, _] if red > green => 2,
+        _ => (image * image % 3) as u64,
+    };
+    (0..IMAGES).map(class).collect()
 }
 
 impl Numbers {
@@ -101,8 +114,7 @@ impl Numbers {
         let images = directory.path().join("images");
         fs::create_dir(&images)?;
         for image in 0..IMAGES {
-            let color = [37, 91, 151].map(|step| (image * step % 256) as u8);
-            let bytes = [&b"P6 8 8 255\n"[..], &color.repeat(64)].concat();
+            let bytes = [&b"P6 8 8 255\n"[..], &color(image).repeat(64)].concat();
             fs::write(images.join(format!("{image:03}.ppm")), bytes)?;
         }
         let mut command = classify();
@@ -237,6 +249,46 @@ impl Numbers {
 
     fn possible_drop(&self) -> Result<(), Failed> {
         self.drop_at("possible", "high")
+    }
+
+    /// Neither shuffled ground truth nor a single class that is never right shows that nothing was lost.
+    fn drop_from_chance(&self) -> Result<(), Failed> {
+        let runs = two_models();
+        let same = [&runs[0], &runs[0]].map(String::clone);
+        let shuffled: Vec<u64> = (0..IMAGES as u64).map(|image| image % 3).collect();
+        for (classes, words) in [
+            (
+                &shuffled[..],
+                "no more than chance: with shuffled ground truth it would be right on about",
+            ),
+            (
+                &[0; IMAGES],
+                "the reference is right on 1 of 125 images, no more than chance for a guess among 3 classes",
+            ),
+        ] {
+            for rule in ["shown", "observed", "possible"] {
+                let flags = ["--max-drop", "99%", "--drop-rule", rule];
+                let (result, json) = self.evaluated(&same, classes, &flags, 2)?;
+                let start = "COULD NOT EVALUATE: ";
+                ensure(
+                    result.stdout.starts_with(start) && result.stdout.contains(words),
+                    &result,
+                )?;
+                let hint = "hint: check that the ground truth is for these images";
+                ensure(result.stdout.contains(hint), &result)?;
+                let gate = &json["runs"][1]["gates"][0];
+                ensure(
+                    gate["passed"] == false && json["verdict"] == "could-not-compare",
+                    gate,
+                )?;
+            }
+        }
+        // Another gate still fails.
+        let flags = ["--max-drop", "99%", "--min-top1", "90%"];
+        self.evaluated(&same, &shuffled, &flags, 1)?;
+        // So does a drop that the images show.
+        self.evaluated(&runs, &for_two_models(), &["--max-drop", "1%"], 1)
+            .map(drop)
     }
 
     fn drop_within_the_noise(&self) -> Result<(), Failed> {

@@ -95,7 +95,7 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
         let gates = evaluation.gates(index);
         let has_dropped = gates
             .iter()
-            .any(|gate| gate.name == Gate::MAX_DROP && !gate.passed);
+            .any(|gate| gate.name == Gate::MAX_DROP && !gate.passed && !gate.is_open);
         let gates = gates.iter().map(Case::gate);
         let values = evaluation.values(index).into_iter();
         let values = values.map(|(name, value)| Case {
@@ -192,10 +192,15 @@ impl Case {
 
     /// Returns the case of a gate.
     fn gate(gate: &Gate) -> Self {
-        let failed = (!gate.passed).then(|| gate.found.clone());
+        let found_of_gate = || gate.found.clone();
         Self {
+            name: format!("gate {}", gate.name),
+            outcome: match gate {
+                Gate { passed: true, .. } => Outcome::Passed,
+                Gate { is_open: true, .. } => Outcome::Error(found_of_gate()),
+                _ => Outcome::Failed(found_of_gate()),
+            },
             output: Some(found(&gate.found, gate.remark.as_deref())),
-            ..Self::new(format!("gate {}", gate.name), failed)
         }
     }
 }
@@ -301,11 +306,9 @@ mod tests {
             ),
             Case::error("c.jpg".to_owned(), "]]>".to_owned()),
             Case::gate(&Gate {
-                name: "top1",
-                passed: true,
                 found: "<all>".to_owned(),
                 remark: Some("few".to_owned()),
-                margin: None,
+                ..Gate::new("top1", true, String::new())
             }),
         ];
         junit.suite("a & b", &cases).unwrap();
@@ -337,11 +340,9 @@ mod tests {
                 Case::new(text.clone(), Some(text.clone())),
                 Case::error(text.clone(), text.clone()),
                 Case::gate(&Gate {
-                    name: "top1",
-                    passed: true,
                     found: text.clone(),
                     remark: Some(text.clone()),
-                    margin: None,
+                    ..Gate::new("top1", true, String::new())
                 }),
             ];
             junit.suite(&text, &cases).unwrap();

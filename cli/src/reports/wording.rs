@@ -53,7 +53,11 @@ pub fn more(count: usize, [one, several]: [&str; 2]) -> String {
 
 /// Returns the verdict of a gate.
 pub fn verdict(gate: &Gate) -> &'static str {
-    if gate.passed { "passed" } else { "FAILED" }
+    match gate {
+        Gate { passed: true, .. } => "passed",
+        Gate { is_open: true, .. } => "OPEN",
+        _ => "FAILED",
+    }
 }
 
 /// Joins the finding of a gate and its remark.
@@ -313,6 +317,15 @@ impl EvaluationText for EvaluationReport {
         if self.lacks_truth() {
             let hint = "add the missing ground truth, or allow fewer images with --min-truth";
             return Some(hint.to_owned());
+        }
+        if self.lacks_evidence() && self.has_counts() {
+            let shift = self.reference_results().and_then(|found| found.id_shift);
+            return Some(match shift {
+                Some(shift) => format!("try --label-offset {}", shift.label_offset),
+                None => "check that the ground truth is for these images and this model (--truth, --truth-columns, \
+                     --truth-folders, --labels), and --label-offset"
+                    .to_owned(),
+            });
         }
         let is_onnx = |info: &RunInfo| {
             let extension = Path::new(&info.model).extension();

@@ -37,6 +37,9 @@ pub struct Gate {
     /// The distance of the value from its limit, negative beyond it. `None` if it is not the distance of two shares.
     #[serde(skip)]
     pub margin: Option<f64>,
+    /// True if the limit neither holds nor is exceeded: the images show nothing. Then it has not passed.
+    #[serde(skip)]
+    pub is_open: bool,
 }
 
 impl Gate {
@@ -55,6 +58,7 @@ impl Gate {
             found,
             remark: None,
             margin: None,
+            is_open: false,
         }
     }
 

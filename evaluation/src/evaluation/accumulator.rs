@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use backend_api::Tensor;
 use image_classification::{Interpretation, Labels, Ranked, Scoring};
 
+use super::chance::Chance;
 use super::changes::{ChangedAnswer, Changes, GivenClasses};
 use super::error::EvaluationError;
 use super::limits::GateLimits;
@@ -112,12 +113,17 @@ impl EvaluationAccumulator {
         let reference = reference(&entries, &options)?.unwrap_or(0);
         let is_multi_label = |info: &RunInfo| interpretation(info).scoring.is_multi_label();
         let of_reference = entries.get(reference).and_then(|it| it.info.as_ref().ok());
+        let chance_classes = of_reference.and_then(|info| {
+            let labels = entries[reference].labels.as_ref();
+            output_classes(info, labels)
+        });
         let of_reference = of_reference.is_some_and(is_multi_label);
         let judges = entries.iter().enumerate().filter_map(|(place, entry)| {
             let info = entry.info.as_ref().ok()?;
             let criterion = Criterion::of([of_reference, is_multi_label(info)]);
             let labels = entry.labels.as_ref();
-            Some(Judge::new(place, info, labels, criterion, &options))
+            let chance = Chance::new(criterion, chance_classes);
+            Some(Judge::new(place, info, labels, chance, &options))
         });
         Ok(Self {
             judges: judges.collect(),
@@ -265,6 +271,11 @@ impl EvaluationAccumulator {
             };
             let criterion = judge.changes.criterion;
             let right = [&reference, &answer].map(|answer| answer.is_right(criterion));
+            let of_reference = match criterion {
+                Criterion::Top1 => reference.judged.best.as_slice(),
+                Criterion::ExactMatch => &reference.given,
+            };
+            judge.chance.add(right[0], &reference.truth, of_reference);
             let Answer {
                 truth,
                 given,
@@ -340,6 +351,7 @@ impl EvaluationAccumulator {
                     info,
                     accuracy: judge.accuracy,
                     changes: judge.changes,
+                    chance: judge.chance,
                     wrong: judge.wrong,
                     surest_wrong: judge.surest_wrong.into_items(),
                     id_shift: judge.shifts.shift(self.options.label_offset),
@@ -453,10 +465,7 @@ fn check_run(
     if !scoring.is_multi_label() {
         truth.check_single(&lookup)?;
     }
-    let classes = match scoring {
-        Scoring::ClassIds => labels.map(Labels::len),
-        _ => info.classes,
-    };
+    let classes = output_classes(info, labels);
     for limit in &options.limits.metrics {
         limit.metric.check(scoring, classes, labels)?;
     }
@@ -504,6 +513,14 @@ fn check_classes(
             source,
         }),
         None => Ok(()),
+    }
+}
+
+/// Returns the number of classes that a run's answers have, if it is known.
+fn output_classes(info: &RunInfo, labels: Option<&Labels>) -> Option<usize> {
+    match interpretation(info).scoring {
+        Scoring::ClassIds => labels.map(Labels::len),
+        _ => info.classes,
     }
 }
 
@@ -581,6 +598,8 @@ struct Judge {
     labels: Option<usize>,
     accuracy: Accuracy,
     changes: Changes,
+    /// The reference's answers on the images that both answered.
+    chance: Chance,
     wrong: Vec<WrongAnswer>,
     surest_wrong: Largest<ListedAnswer>,
     shifts: ShiftCounts,
@@ -591,7 +610,7 @@ impl Judge {
         place: usize,
         info: &RunInfo,
         labels: Option<&Labels>,
-        criterion: Criterion,
+        chance: Chance,
         options: &EvaluationOptions,
     ) -> Self {
         let interpretation = interpretation(info);
@@ -601,7 +620,8 @@ impl Judge {
             lookup: ClassLookup::new(labels, options.label_offset),
             labels: labels.map(Labels::len),
             accuracy: Accuracy::new(interpretation.scoring, options.threshold),
-            changes: Changes::new(criterion),
+            changes: Changes::new(chance.criterion()),
+            chance,
             wrong: Vec::new(),
             surest_wrong: Largest::new(RunResults::LISTED),
             shifts: ShiftCounts::default(),

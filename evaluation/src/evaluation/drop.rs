@@ -52,6 +52,18 @@ impl AccuracyDrop {
         !self.is_within(most) && self.low <= most.value()
     }
 
+    /// Returns the gate on a drop that shows nothing, for the reason `doubt`. It does not pass.
+    pub(super) fn open_gate(&self, accuracies: &str, doubt: &str) -> Gate {
+        let found = match self.images {
+            0 => format!("no verdict on the drop: {doubt}"),
+            _ => format!("{accuracies}; no verdict on the drop: {doubt}"),
+        };
+        Gate {
+            is_open: true,
+            ..Gate::new(Gate::MAX_DROP, false, found)
+        }
+    }
+
     /// Returns the gate on the drop. `accuracies` describes both accuracies.
     pub(super) fn gate(&self, most: Share, rule: DropRule, accuracies: &str) -> Gate {
         let is_within = self.is_within(most);

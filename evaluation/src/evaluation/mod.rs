@@ -1,6 +1,7 @@
 //! The same images through one or more runs, against ground truth.
 
 mod accumulator;
+mod chance;
 mod changes;
 mod drop;
 mod error;

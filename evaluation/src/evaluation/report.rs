@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use image_classification::Labels;
 
+use super::chance::Chance;
 use super::changes::Changes;
 use super::drop::AccuracyDrop;
 use super::limits::{DropRule, GateLimits, LeastTruth};
@@ -36,6 +37,8 @@ pub struct RunResults {
     pub accuracy: Accuracy,
     /// The images on which only one of this run and the reference is right.
     pub changes: Changes,
+    /// The answers of the reference, as far as chance could give them.
+    pub(super) chance: Chance,
     /// The wrong answers.
     pub wrong: Vec<WrongAnswer>,
     /// The wrong answers with the largest scores, at most [`LISTED`](Self::LISTED), the largest first.
@@ -149,7 +152,13 @@ impl EvaluationReport {
                 grouped(reference.of),
                 percent(reference.share)
             );
-            gates.push(drop.gate(most, self.limits.drop_rule, &accuracies));
+            let gate = drop.gate(most, self.limits.drop_rule, &accuracies);
+            // A drop that is too large has its own evidence.
+            let doubt = gate.passed.then(|| self.drop_doubt(results)).flatten();
+            gates.push(match doubt {
+                Some(doubt) => drop.open_gate(&accuracies, &doubt),
+                None => gate,
+            });
         }
         gates.extend(metrics.map(|limit| limit.gate(results)));
         gates
@@ -167,6 +176,28 @@ impl EvaluationReport {
     pub fn lacks_truth(&self) -> bool {
         let limits = &self.limits;
         limits.judges_answers() && limits.min_truth.is_none() && !self.missing.is_empty()
+    }
+
+    /// Returns the reason why a drop of a run shows nothing: no image was compared, or the right answers of the reference
+    /// may be chance. `None` if it shows something.
+    fn drop_doubt(&self, results: &RunResults) -> Option<String> {
+        if results.changes.images == 0 {
+            return Some("there is no image that both runs answered".to_owned());
+        }
+        let shift = self.reference_results()?.id_shift;
+        let shift = shift.map(|shift| {
+            format!(
+                "the ids of the ground truth are off by one: the reference would be right on {} of {} with another offset",
+                grouped(shift.right),
+                counted(shift.images, "image")
+            )
+        });
+        shift.or_else(|| results.chance.doubt())
+    }
+
+    /// Returns whether the limit on the drop is open for a run: nothing shows that it holds.
+    pub fn lacks_evidence(&self) -> bool {
+        self.all_gates().any(|(_, gate)| gate.is_open)
     }
 
     /// Returns whether a metric with a limit has no value for a run.
@@ -216,10 +247,17 @@ impl EvaluationReport {
         let is_open = self.counted == 0 || self.lacks_truth() || self.lacks_metric();
         if failed || !self.failures.is_empty() || is_open {
             Verdict::CouldNotCompare
-        } else if self.all_gates().all(|(_, gate)| gate.passed) {
-            Verdict::Agree
         } else {
-            Verdict::Disagree
+            // An open gate has failed no run, but other gates may have.
+            let failed = self.all_gates().filter(|(_, gate)| !gate.passed);
+            let mut failed = failed.peekable();
+            if failed.peek().is_none() {
+                Verdict::Agree
+            } else if failed.all(|(_, gate)| gate.is_open) {
+                Verdict::CouldNotCompare
+            } else {
+                Verdict::Disagree
+            }
         }
     }
 
@@ -246,10 +284,16 @@ impl EvaluationReport {
     /// Returns the verdict and its reason on one line, with numbers of gates and runs instead of findings: for reports
     /// that have a line for each of them.
     pub fn headline(&self) -> String {
-        let failed = self.all_gates().filter(|(_, gate)| !gate.passed).count();
+        let count = |is_open: bool| {
+            let gates = self.all_gates();
+            let gates = gates.filter(|(_, gate)| !gate.passed && gate.is_open == is_open);
+            gates.count()
+        };
         let gates = counted(self.all_gates().count(), "gate");
-        let failed = (failed > 0).then(|| format!("{failed} of {gates} failed"));
-        self.line(failed.into_iter().collect(), None, false)
+        let words = [(count(false), "failed"), (count(true), "left open")];
+        let words = words.into_iter().filter(|(count, _)| *count > 0);
+        let words = words.map(|(count, word)| format!("{count} of {gates} {word}"));
+        self.line(words.collect(), None, false)
     }
 
     /// Returns the verdict and its reason on one line. `failed` describes the failed gates, `closest` the gate that
@@ -303,8 +347,8 @@ impl EvaluationReport {
                     (0, _) => answers_failed,
                     _ => format!("{answers_failed}; {runs_failed}"),
                 };
-                let has_other_reason =
-                    self.lacks_truth() || (self.counted > 0 && self.lacks_metric());
+                let has_other_reason = self.lacks_truth()
+                    || (self.counted > 0 && (self.lacks_metric() || self.lacks_evidence()));
                 let text = (has_failures || !has_other_reason).then_some(text);
                 let parts = text.into_iter().chain(failed).collect();
                 ("COULD NOT EVALUATE", parts)

@@ -212,7 +212,8 @@ impl Scorecard {
 pub fn chip(gates: &[Gate]) -> (&'static str, &'static str) {
     match gates {
         [] => ("no gate", "neutral"),
-        _ if gates.iter().any(|gate| !gate.passed) => ("FAILED", "failed"),
+        _ if gates.iter().any(|gate| !gate.passed && !gate.is_open) => ("FAILED", "failed"),
+        _ if gates.iter().any(|gate| gate.is_open) => ("OPEN", "open"),
         _ if gates.iter().any(|gate| gate.remark.is_some()) => ("passed, unproven", "open"),
         _ => ("passed", "passed"),
     }
