@@ -30,8 +30,8 @@ pub use evaluation::{
     AccuracyDrop, AnswerPair, AnswerRow, Bound, Change, ChangedAnswer, ChangedClass, Changes,
     DropRule, EvaluatedRun, Evaluation, EvaluationAccumulator, EvaluationError, EvaluationOptions,
     EvaluationReport, GateLimits, GivenClasses, IdShift, JudgedRow, LeastTruth, ListedAnswer,
-    MetricLimit, MetricLimitError, Mistake, RecordingWriter, Recordings, RowResult, RunResults,
-    RunningEvaluation, WrongAnswer,
+    MetricLimit, MetricLimitError, Mistake, RecordingWriter, Recordings, Remark, RowResult,
+    RunResults, RunningEvaluation, WrongAnswer,
 };
 pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};

@@ -29,11 +29,15 @@ const PLAIN: [usize; 6] = [3, 1, 10, 1, 10, 3];
 const SEVERAL: [&[usize]; 6] = [&[0, 1], &[1, 2], &[], &[3, 5], &[1], &[0]];
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 16] = [
+    let tests: [(&str, Test); 17] = [
         ("each_run_is_judged_by_its_own_labels", own_labels),
         ("ids_are_places_in_each_runs_own_output", own_ids),
         ("ids_that_are_too_small_by_one_are_a_warning", small_ids),
         ("ids_that_are_too_large_by_one_are_a_warning", large_ids),
+        (
+            "shifted_ids_are_a_remark_in_every_report",
+            remark_in_reports,
+        ),
         ("right_ids_are_no_warning", right_ids),
         ("other_names_and_numbers_are_reported", other_labels),
         ("a_run_without_labels_fails_alone", no_labels),
@@ -216,6 +220,31 @@ fn large_ids() -> Result<(), Failed> {
         warning.contains("0 of 6 answers are right, but 6 would be with `--label-offset -1`"),
         warning,
     )
+}
+
+/// Quiet or not, every report has the remark.
+fn remark_in_reports() -> Result<(), Failed> {
+    let place = Place::new()?;
+    let run = place.model("base", &small_model("plain.onnx"), &[])?;
+    let ids = PLAIN.map(|class| class as i64 - 1);
+    let reports = tempfile::tempdir()?;
+    let files = ["a.html", "a.md", "a.xml", "a.annotations", "a.json"];
+    let files = files.map(|file| reports.path().join(file).display().to_string());
+    let mut flags = vec!["--quiet"];
+    flags.extend(files.iter().flat_map(|file| ["--report", file]));
+    place.evaluate(&[&run], &lines(ids), &flags, 0)?;
+    for (file, flag) in files.iter().zip([
+        "`--label-offset 1`",
+        "\\`--label-offset 1\\`",
+        "`--label-offset 1`",
+        "`--label-offset 1`",
+        "`label_offset = 1`",
+    ]) {
+        let text = fs::read_to_string(file)?;
+        let words = format!("0 of 6 answers are right, but 6 would be with {flag}");
+        ensure(text.contains(&words), (file, text))?;
+    }
+    Ok(())
 }
 
 fn right_ids() -> Result<(), Failed> {

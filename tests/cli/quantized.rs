@@ -12,10 +12,14 @@ use crate::{classify, schemas};
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials(needs: &Needs) -> Vec<Trial> {
-    let tests: [(&'static str, Test); 13] = [
+    let tests: [(&'static str, Test); 14] = [
         (
             "quantized::the_tolerance_is_int8_and_the_report_says_why",
             tolerance,
+        ),
+        (
+            "quantized::a_quantized_reference_of_a_float_run_is_a_remark",
+            swapped,
         ),
         (
             "quantized::one_quantizer_changes_no_tolerance",
@@ -106,6 +110,29 @@ fn tolerance() -> Result<(), Failed> {
         let (result, json) = compare(models.path(), [reference, "rten=good.onnx"], &[], 0)?;
         ensure(result.stdout.contains(words), &result)?;
         ensure(json["tolerance"]["name"] == "int8", &json["tolerance"])?;
+    }
+    Ok(())
+}
+
+fn swapped() -> Result<(), Failed> {
+    let models = models()?;
+    fs::write(models.path().join("truth"), "a.ppm 0\n")?;
+    let words = "rten=float.onnx: the reference is quantized and this run is not";
+    for (runs, is_remark) in [
+        (["rten=good.onnx", "rten=float.onnx"], true),
+        (["rten=float.onnx", "rten=good.onnx"], false),
+    ] {
+        let mut command = classify();
+        command.current_dir(models.path()).args(["evaluate", "-q"]);
+        command.args(runs).args(["-i", "a.ppm", "--truth", "truth"]);
+        command.args(["--mean", "127.5", "--scale", "64", "--scores", "softmax"]);
+        let result = run(command.args(["--report", "report.json"]));
+        expect_code(&result, 0)?;
+        let report: Value = serde_json::from_slice(&fs::read(models.path().join("report.json"))?)?;
+        schemas::check(&report)?;
+        ensure(result.stderr.contains(words) == is_remark, &result)?;
+        let remarks = report["remarks"].as_array().ok_or("remarks")?;
+        ensure(remarks.len() == usize::from(is_remark), remarks)?;
     }
     Ok(())
 }

@@ -432,18 +432,8 @@ pub fn warn(evaluation: &EvaluationReport, messages: &Messages) {
             printable(&first.to_string_lossy())
         ));
     }
-    for (_, run, results) in evaluation.evaluated() {
-        if let Some(shift) = results.id_shift {
-            messages.warning(&format!(
-                "{}: {} of {} answers are right, but {} would be with `--label-offset {}`; check whether the ground \
-                 truth counts classes from 1, or the model has a background class",
-                printable(&run.name),
-                shift.right_as_given,
-                shift.images,
-                shift.right,
-                shift.label_offset
-            ));
-        }
+    for (run, text) in evaluation.remark_rows() {
+        messages.warning(&format!("{run}: {text}"));
     }
     for (index, run) in evaluation.runs.iter().enumerate() {
         if let Some(difference) = evaluation.labels_line(index) {

@@ -44,6 +44,9 @@ impl Exporter for Annotations {
         if let Some(gate) = evaluation.truth_gate().filter(|gate| !gate.passed) {
             lines.gate("ground truth", &gate);
         }
+        for (run, remark) in evaluation.remark_rows() {
+            lines.warning(&format!("{run}: remark"), &remark);
+        }
         for (index, run, _) in evaluation.evaluated() {
             let gates = evaluation.gates(index);
             let failed: Vec<&Gate> = gates.iter().filter(|gate| !gate.passed).collect();

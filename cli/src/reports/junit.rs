@@ -113,7 +113,17 @@ fn write_evaluation(evaluation: &EvaluationReport, out: &mut dyn Write) -> anyho
             "corrected images",
             false,
         );
-        let cases = gates.chain(values).chain(new_errors).chain(corrected);
+        let remarks = evaluation.remark_rows().into_iter();
+        let remarks = remarks.filter(|(of, _)| *of == xml(&run.name));
+        let remarks = remarks.map(|(_, text)| Case {
+            output: Some(text),
+            ..Case::new("remark".to_owned(), None)
+        });
+        let cases = gates
+            .chain(remarks)
+            .chain(values)
+            .chain(new_errors)
+            .chain(corrected);
         report.suite(&run.name, &cases.collect::<Vec<_>>())?;
     }
     let runs = evaluation.runs.iter().filter_map(|run| {

@@ -155,6 +155,9 @@ fn evaluation_text(evaluation: &Evaluation) -> String {
     if let Some(hint) = evaluation.hint() {
         let _ = writeln!(text, "\nHint: {}", cell(hint));
     }
+    for (run, remark) in evaluation.remark_rows() {
+        let _ = writeln!(text, "\nRemark: {}: {}.", cell(run), cell(remark));
+    }
     let _ = writeln!(text, "\n| run | engine |\n|---|---|");
     for (index, run) in evaluation.runs.iter().enumerate() {
         let what = match &run.results {

@@ -6,12 +6,14 @@ use evaluation::accuracy::{Calibrated, Counts, Criterion, MultiLabel, SingleLabe
 use evaluation::agreement::{Difference, Gate, Row};
 use evaluation::statistics::mcnemar;
 use evaluation::{
-    ChangedAnswer, ComparisonReport, EvaluatedRun, EvaluationReport, Failure, Mistake, RunInfo,
-    RunResults, percent,
+    ChangedAnswer, ComparisonReport, EvaluatedRun, EvaluationReport, Failure, Mistake, Remark,
+    RunInfo, RunResults, percent,
 };
 use image_classification::{Labels, Ranked};
 
 use evaluation::text::{grouped, number, printable};
+
+use crate::fields::with_flags;
 
 /// The most confusions and classes that are listed for people.
 pub const LISTED: usize = 10;
@@ -175,6 +177,8 @@ pub trait EvaluationText {
     /// Returns the next step: ground truth for a verdict or, of runs with ONNX models, the command that finds out why a run
     /// has new errors or fails a gate.
     fn hint(&self) -> Option<String>;
+    /// Returns the remarks on runs, each with the name of its run.
+    fn remark_rows(&self) -> Vec<(String, String)>;
     /// Returns the run as it was written; where there are several, the reference is marked.
     fn title(&self, index: usize) -> String;
     /// Returns all failures.
@@ -318,14 +322,14 @@ impl EvaluationText for EvaluationReport {
             let hint = "add the missing ground truth, or allow fewer images with --min-truth";
             return Some(hint.to_owned());
         }
+        let shift = self.evaluated().find_map(|(.., found)| found.id_shift);
+        if let Some(shift) = shift {
+            return Some(format!("try --label-offset {}", shift.label_offset));
+        }
         if self.lacks_evidence() && self.has_counts() {
-            let shift = self.reference_results().and_then(|found| found.id_shift);
-            return Some(match shift {
-                Some(shift) => format!("try --label-offset {}", shift.label_offset),
-                None => "check that the ground truth is for these images and this model (--truth, --truth-columns, \
+            return Some("check that the ground truth is for these images and this model (--truth, --truth-columns, \
                      --truth-folders, --labels), and --label-offset"
-                    .to_owned(),
-            });
+                    .to_owned());
         }
         let is_onnx = |info: &RunInfo| {
             let extension = Path::new(&info.model).extension();
@@ -356,6 +360,11 @@ impl EvaluationText for EvaluationReport {
             "first node that differs"
         };
         Some(format!("classify compare … --bisect names the {what}"))
+    }
+
+    fn remark_rows(&self) -> Vec<(String, String)> {
+        let row = |remark: Remark| (printable(&remark.run), printable(&with_flags(&remark.text)));
+        self.remarks().into_iter().map(row).collect()
     }
 
     fn title(&self, index: usize) -> String {

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::changes::{ChangedAnswer, ChangedClass};
 use super::drop::AccuracyDrop;
+use super::remarks::Remark;
 use super::report::{EvaluationReport, RunResults, WrongAnswer};
 use crate::accuracy::{
     Bin, Calibrated, Calibration, Counts, Criterion, Decisions, LabelDifference, MultiLabel,
@@ -51,6 +52,8 @@ struct EvaluationJson<'a> {
     duplicates: Vec<DuplicateJson<'a>>,
     /// The gates that are not about one run.
     gates: Vec<Gate>,
+    /// Remarks on runs, such as ids of the ground truth that are off by one.
+    remarks: Vec<Remark>,
     /// The runs.
     runs: Vec<RunJson<'a>>,
     /// The answers that are missing.
@@ -364,6 +367,7 @@ fn report(evaluation: &EvaluationReport) -> EvaluationJson<'_> {
         without_image: surplus.map(|path| path.to_string_lossy()).collect(),
         duplicates: evaluation.duplicates.json(&evaluation.images),
         gates: evaluation.truth_gate().into_iter().collect(),
+        remarks: evaluation.remarks(),
         runs: runs.map(|run| of_run(evaluation, run)).collect(),
         failures: failures.collect(),
     }

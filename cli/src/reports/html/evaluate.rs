@@ -65,6 +65,7 @@ pub fn page(report: &EvaluationReport) -> EvaluatePage {
             gates(evaluation),
         ),
         scores: scorecards(evaluation),
+        remarks: evaluation.remark_rows(),
         duplicates: evaluation.duplicates.line(&evaluation.images),
         failures: evaluation.failure_rows().take(FAILURES).collect(),
         failures_of: evaluation.failures.len(),
@@ -456,6 +457,8 @@ fn run_row(evaluation: &Evaluation, index: usize, run: &EvaluatedRun) -> RunRow 
 pub struct EvaluatePage {
     frame: Frame,
     scores: Vec<Scorecard>,
+    /// The remarks on runs, with their names.
+    remarks: Vec<(String, String)>,
     duplicates: Option<String>,
     /// The first failures.
     failures: Vec<FailureRow>,
