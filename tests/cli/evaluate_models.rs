@@ -29,7 +29,7 @@ const PLAIN: [usize; 6] = [3, 1, 10, 1, 10, 3];
 const SEVERAL: [&[usize]; 6] = [&[0, 1], &[1, 2], &[], &[3, 5], &[1], &[0]];
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 17] = [
+    let tests: [(&str, Test); 18] = [
         ("each_run_is_judged_by_its_own_labels", own_labels),
         ("ids_are_places_in_each_runs_own_output", own_ids),
         ("ids_that_are_too_small_by_one_are_a_warning", small_ids),
@@ -39,6 +39,10 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             remark_in_reports,
         ),
         ("right_ids_are_no_warning", right_ids),
+        (
+            "numbers_that_are_ids_and_labels_are_not_guessed",
+            ids_or_labels,
+        ),
         ("other_names_and_numbers_are_reported", other_labels),
         ("a_run_without_labels_fails_alone", no_labels),
         ("several_truths_need_a_multi_label_model", several_truths),
@@ -220,6 +224,48 @@ fn large_ids() -> Result<(), Failed> {
         warning.contains("0 of 6 answers are right, but 6 would be with `--label-offset -1`"),
         warning,
     )
+}
+
+/// The labels are numbers in alphabetical order, as directories are: class 2 is `10`.
+fn ids_or_labels() -> Result<(), Failed> {
+    let place = Place::new()?;
+    let mut labels: Vec<String> = (0..12).map(|id: usize| id.to_string()).collect();
+    labels.sort();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    let run = place.model("base", &small_model("plain.onnx"), &labels)?;
+    let written = PLAIN.map(|class| labels[class]);
+    let (result, _) = place.evaluate(&[&run], &lines(written), &[], 2)?;
+    let words = "which is the id of class";
+    let hint = "name the column `class_id` or `label`";
+    ensure(
+        result.stderr.contains(words) && result.stderr.contains(hint),
+        &result,
+    )?;
+    let table = |column: &str| {
+        let rows = written.iter().enumerate();
+        let rows = rows.map(|(image, class)| format!("{image}.ppm,{class}\n"));
+        format!("path,{column}\n{}", rows.collect::<String>())
+    };
+    let right = written
+        .iter()
+        .zip(PLAIN)
+        .filter(|(written, class)| **written == class.to_string());
+    for (column, expected) in [("label", 6), ("class_id", right.count())] {
+        let (_, json) = place.evaluate(&[&run], &table(column), &[], 0)?;
+        let top1 = &json["runs"][0]["top"]["1"]["count"];
+        ensure(*top1 == expected, (column, top1))?;
+    }
+    for (class, code) in [("10", 2), ("id:10", 0), ("label:10", 0), ("0", 0)] {
+        let limit = format!("recall:{class}=-1%");
+        let flags = ["--metric-min", &limit];
+        let (result, _) = place.evaluate(&[&run], &table("label"), &flags, code)?;
+        let words = "10, which is the id of class 10, but the label of class 2 (hint: write recall:id:10 or recall:label:10)";
+        ensure(
+            result.stderr.contains(words) == (code == 2 && class == "10"),
+            &result,
+        )?;
+    }
+    Ok(())
 }
 
 /// Quiet or not, every report has the remark.

@@ -86,7 +86,10 @@ fn lacking() -> Result<(), Failed> {
     for (name, words) in [
         ("map", "is for multi-label models"),
         ("roc-auc", "is for models of two classes"),
-        ("f1:12", "names a class that the model lacks"),
+        (
+            "f1:12",
+            "names a class that the model lacks: its classes are 0 to 11",
+        ),
         ("f1:cat", "names a class that the model lacks"),
     ] {
         let (result, _) = evaluate(ONE_RIGHT, &["--metric-min", &format!("{name}=0.5")], 2)?;

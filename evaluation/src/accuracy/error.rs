@@ -215,6 +215,18 @@ pub enum GroundTruthError {
         /// The number of classes, if it is known.
         count: Option<usize>,
     },
+    /// A number is the id of one class and the label of another.
+    #[error(
+        "the ground truth says \"{number}\", which is the id of class {id}, but the label of class {label_id}"
+    )]
+    NumberOrLabel {
+        /// The number as it is written.
+        number: String,
+        /// The class by its id.
+        id: usize,
+        /// The first class with this label.
+        label_id: usize,
+    },
     /// Several classes have the name.
     #[error(
         "the ground truth says \"{}\", which is the name of the classes {}",
@@ -296,6 +308,11 @@ impl GroundTruthError {
                 "check `label_offset` and that the ground truth is for this model"
                     .to_owned()
             }
+            Self::NumberOrLabel { .. } => {
+                "say which it is: in a file with a header name the column `class_id` or `label`; use \
+                 `truth_folders = sorted` for directories whose alphabetical order is that of the classes"
+                    .to_owned()
+            }
             Self::Ambiguous { .. } => "write the class as an id".to_owned(),
             Self::UnknownClass {
                 has_labels: false, ..
@@ -325,7 +342,7 @@ fn range_text(count: Option<usize>) -> String {
     }
 }
 
-fn ids_text(ids: &[usize]) -> String {
+pub(super) fn ids_text(ids: &[usize]) -> String {
     let ids: Vec<String> = ids.iter().map(usize::to_string).collect();
     ids.join(" and ")
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::directories::{Directories, check_numbers};
 use super::error::GroundTruthError;
 use super::forms::{TruthForm, TruthSummary};
-use super::lookup::{ClassLookup, SEPARATORS};
+use super::lookup::{ClassLookup, Numbers, SEPARATORS};
 use super::truth_text::{self, Entry};
 
 /// 256 MiB are about five million images.
@@ -18,6 +18,8 @@ const MOST_BYTES: u64 = 256 << 20;
 pub struct GroundTruth {
     /// The name of the file, if it was one.
     file: Option<String>,
+    /// The meaning of numbers.
+    numbers: Numbers,
     source: Source,
 }
 
@@ -68,9 +70,10 @@ impl GroundTruth {
     }
 
     fn parse(text: &str, columns: Option<&[String; 2]>) -> Result<Self, GroundTruthError> {
-        let (entries, form) = truth_text::parse(text, columns)?;
+        let (entries, form, numbers) = truth_text::parse(text, columns)?;
         Ok(Self {
             file: None,
+            numbers,
             source: Source::Entries {
                 entries,
                 used: BTreeMap::new(),
@@ -87,6 +90,7 @@ impl GroundTruth {
         };
         Self {
             file: None,
+            numbers: Numbers::default(),
             source: Source::Entries {
                 entries: images.into_iter().enumerate().map(entry).collect(),
                 used: BTreeMap::new(),
@@ -101,6 +105,7 @@ impl GroundTruth {
         let images = images.into_iter().map(PathBuf::as_path);
         Self {
             file: None,
+            numbers: Numbers::default(),
             source: Source::Folders(Directories::named(images)),
         }
     }
@@ -110,6 +115,8 @@ impl GroundTruth {
     pub fn sorted_folders(names: Vec<String>) -> Self {
         Self {
             file: None,
+            // The places in the order.
+            numbers: Numbers::Ids,
             source: Source::Folders(Directories::sorted(names)),
         }
     }
@@ -122,6 +129,11 @@ impl GroundTruth {
     pub fn detected_folders(images: &[PathBuf]) -> Result<Self, GroundTruthError> {
         check_numbers(images)?;
         Ok(Self::folders(images))
+    }
+
+    /// Returns the meaning of numbers.
+    pub const fn numbers(&self) -> Numbers {
+        self.numbers
     }
 
     /// Names the file that was read, for reports.

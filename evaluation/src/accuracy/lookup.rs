@@ -15,6 +15,29 @@ pub(super) const SEPARATORS: [char; 2] = ['|', ';'];
 /// of the lengths.
 const LONGEST_MEANT: usize = 256;
 
+/// The meaning of numbers in ground truth, where a number is an id, and another class has it as its label.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// It is not known: such a number is an error.
+    #[default]
+    Unknown,
+    /// Ids.
+    Ids,
+    /// Labels, and ids where no label is that number.
+    Labels,
+}
+
+impl Numbers {
+    /// Returns the meaning that the name of a column states.
+    pub(super) fn of_column(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "label" | "labels" => Self::Labels,
+            name if name.ends_with("_id") || name.ends_with("_ids") => Self::Ids,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Finds the classes of one run by its own labels, or as places in its own output.
 #[derive(Debug)]
 pub struct ClassLookup {
@@ -27,6 +50,7 @@ pub struct ClassLookup {
     /// The first class of `ImageNet`, if the labels are `ImageNet`'s.
     imagenet: Option<usize>,
     offset: i64,
+    numbers: Numbers,
 }
 
 impl ClassLookup {
@@ -56,7 +80,15 @@ impl ClassLookup {
             synsets: synsets.zip(0..).collect(),
             imagenet: labels.and_then(imagenet::first_class),
             offset,
+            numbers: Numbers::default(),
         }
+    }
+
+    /// Sets the meaning of numbers.
+    #[must_use]
+    pub fn numbers(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
+        self
     }
 
     /// Returns the class of an id of the ground truth. `None` if it is below 0.
@@ -156,14 +188,38 @@ impl ClassLookup {
         Ok(classes.into_iter().collect())
     }
 
+    /// Returns the class that has a number as its label, unless the number is an id. `id` is the class by its id.
+    fn number(&self, number: &str, id: Option<usize>) -> Option<Result<usize, GroundTruthError>> {
+        let labelled = self.names[0].get(number)?.as_slice();
+        if self.numbers == Numbers::Ids || labelled.first().copied() == id {
+            return None;
+        }
+        Some(match (labelled, id) {
+            (_, Some(id)) if self.numbers == Numbers::Unknown => {
+                Err(GroundTruthError::NumberOrLabel {
+                    number: number.to_owned(),
+                    id,
+                    label_id: labelled[0],
+                })
+            }
+            ([only], _) => Ok(*only),
+            _ => Err(GroundTruthError::Ambiguous {
+                class: number.to_owned(),
+                ids: labelled.to_vec(),
+            }),
+        })
+    }
+
     fn class(&self, class: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
         if let Ok(id) = class.trim().parse::<i64>() {
             let shifted = self.shifted(id);
             let shifted = shifted.filter(|id| count.is_none_or(|count| *id < count));
-            return shifted.ok_or(GroundTruthError::OutOfRange {
-                id,
-                offset: self.offset,
-                count,
+            return self.number(class.trim(), shifted).unwrap_or_else(|| {
+                shifted.ok_or(GroundTruthError::OutOfRange {
+                    id,
+                    offset: self.offset,
+                    count,
+                })
             });
         }
         match self.named(class) {
@@ -201,6 +257,40 @@ pub(super) fn key(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_is_another_classs_label_is_never_a_silent_id() {
+        let labels = ["0", "1", "10", "2", "1990", "5"].map(str::to_owned);
+        let labels = Labels::from_names(labels.to_vec());
+        let find = |numbers: Numbers, number: &str| {
+            let lookup = ClassLookup::new(Some(&labels), 0).numbers(numbers);
+            let found = lookup.classes(&[number], Some(6));
+            found.map(|ids| ids[0]).map_err(|error| error.to_string())
+        };
+        let error =
+            "the ground truth says \"2\", which is the id of class 2, but the label of class 3";
+        assert_eq!(find(Numbers::Unknown, "2"), Err(error.to_owned()));
+        assert_eq!(find(Numbers::Ids, "2"), Ok(2));
+        assert_eq!(find(Numbers::Labels, "2"), Ok(3));
+        for numbers in [Numbers::Unknown, Numbers::Labels] {
+            // The label and the id of one class, an id without a label, a label that is no id.
+            for (number, class) in [("1", 1), ("5", 5), ("3", 3), ("10", 2), ("1990", 4)] {
+                assert_eq!(find(numbers, number), Ok(class), "{number}");
+            }
+        }
+        assert!(find(Numbers::Ids, "1990").is_err());
+        let columns = [
+            "label",
+            "Labels",
+            "class_id",
+            "label_ids",
+            "class",
+            "id_of_class",
+        ];
+        let meanings = columns.map(Numbers::of_column);
+        let [labels, ids, unknown] = [Numbers::Labels, Numbers::Ids, Numbers::Unknown];
+        assert_eq!(meanings, [labels, labels, ids, ids, unknown, unknown]);
+    }
 
     #[test]
     fn synsets_of_the_labels_come_before_those_of_imagenet() {

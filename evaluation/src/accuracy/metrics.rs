@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use image_classification::{Labels, Scoring};
 
-use super::error::GroundTruthError;
-use super::lookup::ClassLookup;
+use super::error::{GroundTruthError, ids_text};
+use super::lookup::{ClassLookup, Numbers};
 use super::multi_label::{Decisions, Quality};
 use super::score::{Accuracy, Counts, SingleLabel};
 
@@ -103,21 +103,73 @@ pub enum MetricError {
         /// The models that have it.
         models: &'static str,
     },
-    /// The model lacks the class.
-    #[error("the metric `{metric}` names a class that the model lacks")]
+    /// The model lacks the class, or it has several of this name.
+    #[error("the metric `{metric}` names {}", class_text(.reason))]
     Class {
         /// The metric.
         metric: Metric,
         /// The reason.
-        source: Box<GroundTruthError>,
+        reason: Box<GroundTruthError>,
     },
     /// The images give the metric no value.
     #[error("{0}")]
     NoValue(&'static str),
 }
 
+/// Describes the class of a metric that was not found.
+fn class_text(reason: &GroundTruthError) -> String {
+    match reason {
+        GroundTruthError::Ambiguous { ids, .. } => format!("several classes: {}", ids_text(ids)),
+        GroundTruthError::NumberOrLabel {
+            number,
+            id,
+            label_id,
+        } => format!("{number}, which is the id of class {id}, but the label of class {label_id}"),
+        GroundTruthError::OutOfRange {
+            count: Some(count), ..
+        } => format!(
+            "a class that the model lacks: its classes are 0 to {}",
+            count.saturating_sub(1)
+        ),
+        _ => "a class that the model lacks".to_owned(),
+    }
+}
+
+impl MetricError {
+    /// Returns the next step for the user.
+    pub fn hint(&self) -> String {
+        let class = match self {
+            Self::Class { reason, metric } => Some((&**reason, metric.to_string())),
+            _ => None,
+        };
+        match class {
+            Some((GroundTruthError::Ambiguous { ids, .. }, metric)) => {
+                let name = metric.split(':').next().unwrap_or_default();
+                let id = ids.first().copied().unwrap_or_default();
+                format!("write the class as an id, such as {name}:{id}")
+            }
+            Some((GroundTruthError::NumberOrLabel { number, .. }, metric)) => {
+                let name = metric.split(':').next().unwrap_or_default();
+                format!("write {name}:id:{number} or {name}:label:{number}")
+            }
+            Some((
+                GroundTruthError::UnknownClass {
+                    nearest: Some(name),
+                    ..
+                },
+                _,
+            )) => format!("did you mean {name:?}?"),
+            _ => "leave the limit out, or choose another metric".to_owned(),
+        }
+    }
+}
+
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
+}
+
+fn is_number(text: &str) -> bool {
+    text.trim().parse::<i64>().is_ok()
 }
 
 impl FromStr for Metric {
@@ -258,12 +310,18 @@ impl Metric {
         classes: Option<usize>,
         labels: Option<&Labels>,
     ) -> Result<usize, MetricError> {
-        let found = ClassLookup::new(labels, 0).classes(&[class], classes);
+        let (class, numbers) = match class.split_once(':') {
+            Some(("id", id)) if is_number(id) => (id, Numbers::Ids),
+            Some(("label", label)) if is_number(label) => (label, Numbers::Labels),
+            _ => (class, Numbers::Unknown),
+        };
+        let lookup = ClassLookup::new(labels, 0).numbers(numbers);
+        let found = lookup.classes(&[class], classes);
         match found.as_deref() {
             Ok([id]) => Ok(*id),
             _ => Err(MetricError::Class {
                 metric: self.clone(),
-                source: Box::new(found.err().unwrap_or(GroundTruthError::UnknownClass {
+                reason: Box::new(found.err().unwrap_or(GroundTruthError::UnknownClass {
                     class: class.to_owned(),
                     has_labels: labels.is_some(),
                     nearest: None,

@@ -21,7 +21,7 @@ pub use error::GroundTruthError;
 pub use forms::{TruthForm, TruthSummary};
 pub use ground_truth::GroundTruth;
 pub use labels::{Classes, LabelDifference};
-pub use lookup::ClassLookup;
+pub use lookup::{ClassLookup, Numbers};
 pub use metrics::{Average, Metric, MetricError, QualityPart, all_metrics};
 pub use multi_label::{Decisions, MultiLabel, Quality};
 pub use ranking::Ranking;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::GroundTruthError;
 use super::forms::{self, TruthForm};
-use super::lookup::SEPARATORS;
+use super::lookup::{Numbers, SEPARATORS};
 
 /// Headers that name the image's column and the class's, in any case.
 const IMAGE_COLUMNS: [&str; 9] = [
@@ -50,7 +50,7 @@ fn shortened(line: &str) -> String {
     }
 }
 
-/// Returns the entries of `text` by the image's name, and their form. `requested` names the columns of the image and of
+/// Returns the entries of `text` by the image's name, their form, and the meaning of numbers. `requested` names the columns of the image and of
 /// the class.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ fn shortened(line: &str) -> String {
 pub fn parse(
     text: &str,
     requested: Option<&[String; 2]>,
-) -> Result<(HashMap<PathBuf, Entry>, TruthForm), GroundTruthError> {
+) -> Result<(HashMap<PathBuf, Entry>, TruthForm, Numbers), GroundTruthError> {
     let mut lines = text.lines().enumerate().filter(|(_, line)| {
         let line = line.trim();
         !line.is_empty() && !line.starts_with('#')
@@ -102,15 +102,23 @@ pub fn parse(
                 add(index + 1, &name, class)?;
             }
         }
-        return Ok((entries, TruthForm::JsonLines));
+        let key = class
+            .iter()
+            .find(|key| first.contains(&format!("\"{key}\"")));
+        let numbers = match key.map(|key| Numbers::of_column(key)) {
+            Some(Numbers::Ids) => Numbers::Ids,
+            // A number and a text are different values there, of which neither is known to be an id.
+            _ => Numbers::Unknown,
+        };
+        return Ok((entries, TruthForm::JsonLines, numbers));
     }
     let is_loc = forms::is_loc_header(first);
     let columns = if is_loc {
-        Some((0, 1, b','))
+        Some((0, 1, b',', Numbers::Unknown))
     } else {
         header(first, requested)?
     };
-    if let Some((image, class, delimiter)) = columns {
+    if let Some((image, class, delimiter, numbers)) = columns {
         // The lines above the header are comments.
         let comments = text.split_inclusive('\n').take(above).map(str::len);
         let text = &text[comments.sum::<usize>()..];
@@ -147,7 +155,7 @@ pub fn parse(
         } else {
             TruthForm::Csv
         };
-        return Ok((entries, form));
+        return Ok((entries, form, numbers));
     }
     lines.try_for_each(|(index, line)| {
         let split = line.split_once('\t').or_else(|| {
@@ -168,14 +176,14 @@ pub fn parse(
             }),
         }
     })?;
-    Ok((entries, TruthForm::Lines))
+    Ok((entries, TruthForm::Lines, Numbers::Unknown))
 }
 
-/// The columns of the image and of the class, and the separator, if the line is a header.
+/// The columns of the image and of the class, the separator, and the meaning of numbers, if the line is a header.
 fn header(
     line: &str,
     requested: Option<&[String; 2]>,
-) -> Result<Option<(usize, usize, u8)>, GroundTruthError> {
+) -> Result<Option<(usize, usize, u8, Numbers)>, GroundTruthError> {
     let delimiter = if line.contains('\t') { '\t' } else { ',' };
     let columns: Vec<String> = line
         .split(delimiter)
@@ -192,7 +200,13 @@ fn header(
             })
         };
         let [image, class] = requested;
-        return Ok(Some((place(image)?, place(class)?, delimiter as u8)));
+        let numbers = Numbers::of_column(class);
+        return Ok(Some((
+            place(image)?,
+            place(class)?,
+            delimiter as u8,
+            numbers,
+        )));
     }
     let position = |known: &[&str]| {
         let mut known = known.iter();
@@ -214,5 +228,6 @@ fn header(
             columns: candidates,
         });
     }
-    Ok(Some((image, class, delimiter as u8)))
+    let numbers = Numbers::of_column(&columns[class]);
+    Ok(Some((image, class, delimiter as u8, numbers)))
 }

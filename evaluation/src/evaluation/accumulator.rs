@@ -123,7 +123,9 @@ impl EvaluationAccumulator {
             let criterion = Criterion::of([of_reference, is_multi_label(info)]);
             let labels = entry.labels.as_ref();
             let chance = Chance::new(criterion, chance_classes);
-            Some(Judge::new(place, info, labels, chance, &options))
+            let lookup = ClassLookup::new(labels, options.label_offset).numbers(truth.numbers());
+            let count = labels.map(Labels::len);
+            Some(Judge::new(place, info, (lookup, count), chance, &options))
         });
         Ok(Self {
             judges: judges.collect(),
@@ -444,9 +446,10 @@ fn check_run(
     if info.classes == Some(1) {
         check_ranks(scoring, 1)?;
     }
-    let lookup = ClassLookup::new(labels, options.label_offset);
+    let lookup = ClassLookup::new(labels, options.label_offset).numbers(truth.numbers());
     if let Some(directory) = truth.only_directory(images)
-        && lookup.classes(&[&directory], info.classes).is_err()
+        && let Err(error) = lookup.classes(&[&directory], info.classes)
+        && !matches!(error, GroundTruthError::NumberOrLabel { .. })
     {
         return Err(GroundTruthError::OneDirectory {
             directory,
@@ -609,7 +612,7 @@ impl Judge {
     fn new(
         place: usize,
         info: &RunInfo,
-        labels: Option<&Labels>,
+        (lookup, labels): (ClassLookup, Option<usize>),
         chance: Chance,
         options: &EvaluationOptions,
     ) -> Self {
@@ -617,8 +620,8 @@ impl Judge {
         Self {
             place,
             interpretation,
-            lookup: ClassLookup::new(labels, options.label_offset),
-            labels: labels.map(Labels::len),
+            lookup,
+            labels,
             accuracy: Accuracy::new(interpretation.scoring, options.threshold),
             changes: Changes::new(chance.criterion()),
             chance,

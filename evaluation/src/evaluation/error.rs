@@ -125,7 +125,7 @@ impl EvaluationError {
             | Self::NoClasses { source: error, .. }
             | Self::UnknownClasses { source: error, .. } => return error.hint(),
             Self::OtherModel { .. } => "use `other_model` if it is meant to be compared with another file",
-            Self::Metric(_) => "leave the limit out, or choose another metric",
+            Self::Metric(error) => return error.hint(),
             Self::Scores(error) => error.hint(),
             Self::Model(error) => error.hint().unwrap_or("check the files of the model"),
         }
