@@ -12,7 +12,7 @@ use crate::classify;
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 10] = [
         ("synset_directories_are_classes_of_imagenet", synsets),
         ("synsets_need_to_know_the_background", background),
         ("loc_val_solution_is_read_as_it_is", loc_solution),
@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
         ("sorted_directories_are_class_ids", sorted),
         ("directories_with_numbers_are_ambiguous", numbers),
         ("unknown_classes_are_one_error", unknown),
+        ("entries_that_fit_several_images_are_one_error", shared),
         ("columns_are_chosen_by_a_flag", columns),
     ];
     let trial = |(name, test): (&str, Test)| Trial::test(format!("datasets::{name}"), test);
@@ -246,6 +247,22 @@ fn numbers() -> Result<(), Failed> {
     // Sorted: 0, 1, 10, 11, 2, 3, …
     let sorted = of("--truth-folders=sorted")?;
     ensure(sorted == [0, 2, 4, 5, 6, 7, 8, 9], &sorted)
+}
+
+fn shared() -> Result<(), Failed> {
+    let images = Images::new(&["a/0.ppm", "b/0.ppm", "c/0.ppm", "a/1.ppm", "b/1.ppm"])?;
+    images.write("truth", "0.ppm 1\n1.ppm 2\n")?;
+    let (result, _) = images.evaluate("plain.onnx", &["--truth", "truth"], 2)?;
+    let words = "the entry \"0.ppm\" of the ground truth fits several images, such as images/a/0.ppm and \
+                 images/b/0.ppm; so does another entry";
+    let errors = result
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error"));
+    ensure(
+        errors.count() == 1 && result.stderr.contains(words),
+        &result,
+    )
 }
 
 fn unknown() -> Result<(), Failed> {

@@ -67,7 +67,7 @@ impl Directories {
     ///
     /// # Errors
     ///
-    /// If the number of classes differs, or if a label contradicts the order.
+    /// If the number of classes differs, or if a label or a synset contradicts the order.
     pub(super) fn check(
         &self,
         lookup: &ClassLookup,
@@ -84,8 +84,18 @@ impl Directories {
                 classes,
             });
         }
+        // Synsets are classes of a model without labels only if the directories are ImageNet's.
+        let synsets = names.iter().filter(|it| imagenet::class(it).is_some());
+        let are_imagenet = synsets.count() >= imagenet::LEAST_NAMES;
+        let of_synset = |directory: &str| {
+            let is_known = imagenet::is_synset(directory) && (lookup.has_labels() || are_imagenet);
+            is_known
+                .then(|| lookup.synset(directory, classes).ok())
+                .flatten()
+        };
         for (place, directory) in names.iter().enumerate() {
-            let Some((id, label_id)) = id(place).zip(lookup.label(directory)) else {
+            let named = lookup.label(directory).or_else(|| of_synset(directory));
+            let Some((id, label_id)) = id(place).zip(named) else {
                 continue;
             };
             if id != label_id {
@@ -166,6 +176,34 @@ mod tests {
             let written = sorted.written(Path::new(image));
             assert_eq!(written.as_deref(), expected, "{image}");
         }
+    }
+
+    #[test]
+    fn a_synset_in_another_place_is_an_error() {
+        let table = include_str!("imagenet_synsets.txt");
+        let mut synsets: Vec<String> = table.lines().map(|line| line[..9].to_owned()).collect();
+        let names: Vec<String> = table.lines().map(|line| line[10..].to_owned()).collect();
+        let lookups = || {
+            let with_names = Labels::from_names(names.clone());
+            let stated: String = table.lines().map(|line| format!("{line} x\n")).collect();
+            let stated = Labels::parse(stated.as_bytes()).unwrap();
+            [Some(with_names), Some(stated), None]
+                .map(|labels| ClassLookup::new(labels.as_ref(), 0))
+        };
+        let right = Directories::sorted(synsets.clone());
+        for lookup in lookups() {
+            right.check(&lookup, Some(1000)).unwrap();
+        }
+        synsets[0] = "zzz".to_owned();
+        let shifted = Directories::sorted(synsets);
+        for lookup in lookups() {
+            let words = shifted.check(&lookup, Some(1000)).unwrap_err().to_string();
+            let expected = "\"n01443537\" is class 0 in alphabetical order, but names class 1";
+            assert!(words.contains(expected), "{words}");
+        }
+        // A model of other classes may have some directories of ImageNet.
+        let few = Directories::sorted(["n01443537", "n99999999"].map(str::to_owned).to_vec());
+        few.check(&ClassLookup::new(None, 0), Some(2)).unwrap();
     }
 
     #[test]

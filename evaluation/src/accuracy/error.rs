@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::text::{printable, quoted};
+use crate::text::{grouped, printable, quoted};
 
 /// The ground truth cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +108,9 @@ pub enum GroundTruthError {
         /// The number of classes.
         classes: usize,
     },
-    /// The label of a class contradicts the alphabetical order of directories.
+    /// The label or the synset of a class contradicts the alphabetical order of directories.
     #[error(
-        "the directory \"{}\" is class {id} in alphabetical order, but that is the label of class {label_id}",
+        "the directory \"{}\" is class {id} in alphabetical order, but names class {label_id}",
         printable(.directory)
     )]
     DirectoryOrder {
@@ -118,7 +118,7 @@ pub enum GroundTruthError {
         directory: String,
         /// Its class by the order.
         id: usize,
-        /// Its class by the labels.
+        /// Its class by its name.
         label_id: usize,
     },
     /// A synset is none of the 1000 of `ImageNet`'s challenge.
@@ -158,10 +158,34 @@ pub enum GroundTruthError {
         limit: usize,
     },
     /// No image has an entry.
-    #[error("the ground truth mentions none of the images ({images})")]
+    #[error(
+        "the ground truth mentions none of the images ({images}): it has an entry for \"{}\", and an image is \"{}\"",
+        printable(&.entry.to_string_lossy()),
+        printable(&.image.to_string_lossy())
+    )]
     NoImages {
         /// The number of images.
         images: usize,
+        /// One of the images.
+        image: PathBuf,
+        /// The entry that is most like it.
+        entry: PathBuf,
+    },
+    /// Entries match several images.
+    #[error(
+        "the entry \"{}\" of the ground truth fits several images, such as {} and {}{}",
+        printable(&.entry.to_string_lossy()),
+        printable(&.images[0].to_string_lossy()),
+        printable(&.images[1].to_string_lossy()),
+        more_text(*.others)
+    )]
+    SharedEntries {
+        /// The first such entry.
+        entry: PathBuf,
+        /// The first two images that it fits.
+        images: [PathBuf; 2],
+        /// The number of other entries that fit several images.
+        others: usize,
     },
     /// No directory names the class of an image.
     #[error("the path of the image has no directory that could name its class")]
@@ -248,6 +272,8 @@ pub enum GroundTruthError {
         has_labels: bool,
         /// The most similar label.
         nearest: Option<String>,
+        /// True if it is the name of a directory.
+        is_directory: bool,
     },
 }
 
@@ -287,7 +313,9 @@ impl GroundTruthError {
             Self::DirectoryCount { .. } => {
                 "keep a directory for each class of the model, or use `truth_folders = names`".to_owned()
             }
-            Self::DirectoryOrder { .. } => "use `truth_folders = names`, or check `labels`".to_owned(),
+            Self::DirectoryOrder { .. } => {
+                "use `truth_folders = names`, or check `labels` and the names of the directories".to_owned()
+            }
             Self::UnknownSynset { .. } => "write the class as an id or as one of the model's labels".to_owned(),
             Self::SynsetClasses { classes: 1001, .. } => {
                 "use `label_offset = 1` if class 0 of the model is the background".to_owned()
@@ -295,11 +323,13 @@ impl GroundTruthError {
             Self::SynsetClasses { .. } | Self::SynsetLabel { .. } => {
                 "give the labels of the model with `labels = FILE`, or write classes as ids".to_owned()
             }
-            Self::NoImages { .. } => "use image file names or path suffixes as names".to_owned(),
+            Self::NoImages { .. } => {
+                "write file names with their endings, or ends of paths, in the same case and with `/`".to_owned()
+            }
             Self::NoDirectory | Self::OneDirectory { .. } => {
                 "sort the images into directories named after classes, or give a `truth` file".to_owned()
             }
-            Self::SharedEntry { .. } => "write longer paths in the ground truth".to_owned(),
+            Self::SharedEntry { .. } | Self::SharedEntries { .. } => "write longer paths in the ground truth".to_owned(),
             Self::SeveralClasses { .. } => {
                 "keep one of them; use `scores = sigmoid` for a model whose classes do not exclude each other"
                     .to_owned()
@@ -317,6 +347,14 @@ impl GroundTruthError {
             Self::UnknownClass {
                 has_labels: false, ..
             } => "the model has no labels: write classes as ids, or give `labels = FILE`".to_owned(),
+            Self::UnknownClass {
+                is_directory: true,
+                nearest,
+                ..
+            } => {
+                let meant = nearest.as_ref().map_or_else(String::new, |name| format!(", such as {name:?}"));
+                format!("the directory that contains an image has to be the label or the id of a class{meant}; leave out others")
+            }
             Self::UnknownClass {
                 nearest: Some(name),
                 ..
@@ -339,6 +377,14 @@ fn range_text(count: Option<usize>) -> String {
     match count {
         Some(count) => format!("are 0 to {}", count.saturating_sub(1)),
         None => "begin at 0".to_owned(),
+    }
+}
+
+fn more_text(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => "; so does another entry".to_owned(),
+        others => format!("; so do {} other entries", grouped(others)),
     }
 }
 

@@ -8,6 +8,13 @@ use serde_json::Value;
 
 use super::error::GroundTruthError;
 use super::imagenet::is_synset;
+use super::truth_text::shortened;
+use crate::text::{counted, grouped};
+
+/// The most keys of an object that an error names.
+const FEW_KEYS: usize = 5;
+/// The most characters of each.
+const FEW_CHARACTERS: usize = 60;
 
 /// The form of ground truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -70,8 +77,8 @@ impl fmt::Display for TruthSummary {
             1 => "class",
             _ => "classes",
         };
-        let images = crate::text::counted(self.images, "image");
-        let count = crate::text::grouped(self.classes);
+        let images = counted(self.images, "image");
+        let count = grouped(self.classes);
         write!(f, "{}, {count} {classes}, {images}", self.form)
     }
 }
@@ -116,7 +123,13 @@ pub(super) fn json_line(
         return Err(damaged("it is not an object".to_owned()));
     };
     let find = |names: &[&str]| names.iter().find_map(|name| object.get(*name));
-    let keys = || object.keys().cloned().collect::<Vec<_>>().join(", ");
+    let keys = || {
+        let few = object.keys().take(FEW_KEYS);
+        let few: Vec<String> = few.map(|key| shortened(key, FEW_CHARACTERS)).collect();
+        let more = object.len() - few.len();
+        let more = (more > 0).then(|| format!(" and {} more", grouped(more)));
+        format!("{}{}", few.join(", "), more.unwrap_or_default())
+    };
     let (Some(image), Some(class)) = (find(images), find(classes)) else {
         let detail = format!("it has no image and class, but the keys {}", keys());
         return Err(damaged(detail));
@@ -184,6 +197,16 @@ mod tests {
                 )
             );
         }
+        let many: Vec<String> = (0..200)
+            .map(|key| format!("\"{key}.jpg\": {key}"))
+            .collect();
+        let error = read(&format!("{{{}}}", many.join(",")))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.ends_with(" and 195 more") && error.len() < 200,
+            "{error}"
+        );
         for (text, words) in [
             ("[]", "line 7: it is not an object"),
             ("{", "line 7: EOF"),

@@ -131,6 +131,11 @@ impl GroundTruth {
         Ok(Self::folders(images))
     }
 
+    /// Returns whether names of directories are the classes.
+    pub(super) const fn are_directories(&self) -> bool {
+        matches!(self.source, Source::Folders(_))
+    }
+
     /// Returns the meaning of numbers.
     pub const fn numbers(&self) -> Numbers {
         self.numbers
@@ -225,21 +230,26 @@ impl GroundTruth {
         Ok(self.written(image))
     }
 
-    /// Checks that an image is mentioned.
+    /// Checks that an image is mentioned, and that no entry fits several images.
     ///
     /// # Errors
     ///
-    /// [`GroundTruthError::NoImages`], or [`GroundTruthError::NoDirectory`] where directories name the classes.
+    /// [`GroundTruthError::NoImages`] and [`GroundTruthError::SharedEntries`], or [`GroundTruthError::NoDirectory`] where
+    /// directories name the classes.
     pub fn check_images(&self, images: &[PathBuf]) -> Result<(), GroundTruthError> {
-        if images.iter().any(|image| self.written(image).is_some()) {
-            return Ok(());
-        }
-        Err(match self.source {
-            Source::Folders(_) => GroundTruthError::NoDirectory,
-            Source::Entries { .. } => GroundTruthError::NoImages {
+        let has_classes = images.iter().any(|image| self.written(image).is_some());
+        match &self.source {
+            Source::Folders(_) if has_classes => Ok(()),
+            Source::Folders(_) => Err(GroundTruthError::NoDirectory),
+            Source::Entries { entries, form, .. } if has_classes => {
+                check_shared(entries, *form, images)
+            }
+            Source::Entries { entries, .. } => Err(GroundTruthError::NoImages {
                 images: images.len(),
-            },
-        })
+                image: images.first().cloned().unwrap_or_default(),
+                entry: most_alike(entries, images.first()),
+            }),
+        }
     }
 
     /// Returns the directory of all `images`, if directories name the classes and several images share a single one:
@@ -298,6 +308,58 @@ impl GroundTruth {
         surplus.sort();
         surplus
     }
+}
+
+/// Checks that no entry fits several images.
+fn check_shared(
+    entries: &HashMap<PathBuf, Entry>,
+    form: TruthForm,
+    images: &[PathBuf],
+) -> Result<(), GroundTruthError> {
+    let mut taken: HashMap<PathBuf, &Path> = HashMap::new();
+    let mut shared: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut first: Option<(PathBuf, [PathBuf; 2])> = None;
+    for image in images {
+        let Some(entry) = find(entries, image, form) else {
+            continue;
+        };
+        let earlier = *taken.entry(entry.clone()).or_insert(image);
+        if earlier == image {
+            continue;
+        }
+        first.get_or_insert_with(|| (entry.clone(), [earlier.to_owned(), image.clone()]));
+        shared.insert(entry);
+    }
+    match first {
+        None => Ok(()),
+        Some((entry, images)) => Err(GroundTruthError::SharedEntries {
+            entry,
+            images,
+            others: shared.len() - 1,
+        }),
+    }
+}
+
+/// Returns the entry whose file name is most like that of an image.
+fn most_alike(entries: &HashMap<PathBuf, Entry>, image: Option<&PathBuf>) -> PathBuf {
+    let name = |path: &Path| {
+        let path = path.to_string_lossy().to_lowercase();
+        path.rsplit(['/', '\\'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let stem = |path: &Path| {
+        let name = name(path);
+        name.split_once('.')
+            .map_or(name.clone(), |(stem, _)| stem.to_owned())
+    };
+    let meant = image.map(|image| stem(image)).unwrap_or_default();
+    let alike = entries.keys().filter(|entry| stem(entry) == meant).min();
+    alike
+        .or_else(|| entries.keys().min())
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// Returns the entry for an image: its path as it is, or the longest end of it that is there.
@@ -447,6 +509,37 @@ mod tests {
         }
         let error = lines.take(Path::new("b/1.jpg")).unwrap_err();
         assert!(error.to_string().contains("a/1.jpg"), "{error}");
+    }
+
+    #[test]
+    fn images_and_entries_have_to_fit_before_work_starts() {
+        let truth = GroundTruth::parse("0.jpg 1\n1.jpg 1\nb/2.jpg 1\n9.PNG 1\n", None).unwrap();
+        let check = |images: &[&str]| {
+            let images: Vec<PathBuf> = images.iter().map(PathBuf::from).collect();
+            truth
+                .check_images(&images)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            check(&["a/0.jpg", "a/0.jpg", "b/1.jpg", "b/2.jpg", "c/2.jpg"]),
+            Ok(())
+        );
+        let shared = "the entry \"0.jpg\" of the ground truth fits several images, such as a/0.jpg and b/0.jpg";
+        assert_eq!(
+            check(&["a/0.jpg", "b/0.jpg", "c/0.jpg"]),
+            Err(shared.to_owned())
+        );
+        let several = check(&["a/0.jpg", "b/0.jpg", "a/1.jpg", "c/1.jpg"]);
+        assert_eq!(several, Err(format!("{shared}; so does another entry")));
+        for (image, entry) in [
+            ("x/9.png", "9.PNG"),
+            ("x/0.jpeg", "0.jpg"),
+            ("y.jpg", "0.jpg"),
+        ] {
+            let words =
+                format!("(1): it has an entry for \"{entry}\", and an image is \"{image}\"");
+            assert!(check(&[image]).unwrap_err().ends_with(&words), "{words}");
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::lookup::key;
 /// A synset id and its first name on each line, sorted by id, which is the order of the class ids. The ids and their
 /// order are those of the challenge; timm 1.0.31 has the same list as `imagenet_synsets.txt`.
 const TABLE: &str = include_str!("imagenet_synsets.txt");
-/// The number of labels that have to be in the order of the challenge before labels count as `ImageNet`'s.
-const LEAST_NAMES: usize = 500;
+/// The number of labels that have to be in the order of the challenge before labels, or directories, count as `ImageNet`'s.
+pub(super) const LEAST_NAMES: usize = 500;
 
 /// Each synset with its class id and its first name.
 static SYNSETS: LazyLock<HashMap<&str, (usize, &str)>> = LazyLock::new(|| {

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use image_classification::Labels;
 
 use super::error::GroundTruthError;
+use super::ground_truth::GroundTruth;
 use super::imagenet;
 
 /// Characters between several classes of an image.
@@ -51,6 +52,8 @@ pub struct ClassLookup {
     imagenet: Option<usize>,
     offset: i64,
     numbers: Numbers,
+    /// True if the classes are names of directories.
+    are_directories: bool,
 }
 
 impl ClassLookup {
@@ -81,7 +84,15 @@ impl ClassLookup {
             imagenet: labels.and_then(imagenet::first_class),
             offset,
             numbers: Numbers::default(),
+            are_directories: false,
         }
+    }
+
+    /// Finds the classes of `truth`.
+    #[must_use]
+    pub fn of(mut self, truth: &GroundTruth) -> Self {
+        self.are_directories = truth.are_directories();
+        self.numbers(truth.numbers())
     }
 
     /// Sets the meaning of numbers.
@@ -89,6 +100,10 @@ impl ClassLookup {
     pub fn numbers(mut self, numbers: Numbers) -> Self {
         self.numbers = numbers;
         self
+    }
+
+    pub(super) const fn has_labels(&self) -> bool {
+        self.has_labels
     }
 
     /// Returns the class of an id of the ground truth. `None` if it is below 0.
@@ -115,7 +130,11 @@ impl ClassLookup {
 
     /// Returns the class of a synset: as the labels state it, by its place among `ImageNet`'s where the labels are `ImageNet`'s or the number
     /// of classes is, otherwise by its name.
-    fn synset(&self, synset: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
+    pub(super) fn synset(
+        &self,
+        synset: &str,
+        count: Option<usize>,
+    ) -> Result<usize, GroundTruthError> {
         if let Some(class) = self.synsets.get(synset) {
             return Ok(*class);
         }
@@ -245,6 +264,7 @@ impl ClassLookup {
             class: class.to_owned(),
             has_labels: self.has_labels,
             nearest: nearest.map(|(_, name)| name.clone()),
+            is_directory: self.are_directories,
         })
     }
 }

@@ -325,6 +325,7 @@ impl Metric {
                     class: class.to_owned(),
                     has_labels: labels.is_some(),
                     nearest: None,
+                    is_directory: false,
                 })),
             }),
         }

@@ -41,10 +41,12 @@ const LONGEST_CLASS: usize = 4 * 4096;
 /// The classes of an image in a file, each with its line.
 pub type Entry = Vec<(usize, String)>;
 
+/// The most characters of a line in an error.
+const LINE: usize = 200;
+
 /// Returns the beginning of a line that nobody wrote by hand.
-fn shortened(line: &str) -> String {
-    const MOST: usize = 200;
-    match line.char_indices().nth(MOST) {
+pub(super) fn shortened(line: &str, most: usize) -> String {
+    match line.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
     }
@@ -140,7 +142,7 @@ pub fn parse(
                 let classes = forms::classes_of_boxes(class);
                 let classes = classes.ok_or_else(|| GroundTruthError::Boxes {
                     line: number,
-                    text: shortened(class),
+                    text: shortened(class, LINE),
                 })?;
                 for class in classes {
                     add(number, name, class)?;
@@ -168,11 +170,11 @@ pub fn parse(
             }
             _ if line.trim().parse::<u64>().is_ok() => Err(GroundTruthError::ClassAlone {
                 line: index + 1,
-                text: shortened(line.trim()),
+                text: shortened(line.trim(), LINE),
             }),
             _ => Err(GroundTruthError::Line {
                 line: index + 1,
-                text: shortened(line),
+                text: shortened(line, LINE),
             }),
         }
     })?;

@@ -123,7 +123,7 @@ impl EvaluationAccumulator {
             let criterion = Criterion::of([of_reference, is_multi_label(info)]);
             let labels = entry.labels.as_ref();
             let chance = Chance::new(criterion, chance_classes);
-            let lookup = ClassLookup::new(labels, options.label_offset).numbers(truth.numbers());
+            let lookup = ClassLookup::new(labels, options.label_offset).of(&truth);
             let count = labels.map(Labels::len);
             Some(Judge::new(place, info, (lookup, count), chance, &options))
         });
@@ -446,7 +446,7 @@ fn check_run(
     if info.classes == Some(1) {
         check_ranks(scoring, 1)?;
     }
-    let lookup = ClassLookup::new(labels, options.label_offset).numbers(truth.numbers());
+    let lookup = ClassLookup::new(labels, options.label_offset).of(truth);
     if let Some(directory) = truth.only_directory(images)
         && let Err(error) = lookup.classes(&[&directory], info.classes)
         && !matches!(error, GroundTruthError::NumberOrLabel { .. })
