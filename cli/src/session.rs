@@ -507,12 +507,7 @@ fn print_about<'a>(
     let path = printable(&image.path.to_string_lossy());
     note_image(&path, image.note, messages);
     for failure in image.failures {
-        match failure.run.and_then(&name) {
-            Some(run) => {
-                messages.problem(&format!("{path}: {}", printable(run)), &failure.problem);
-            }
-            None => messages.problem(&path, &failure.problem),
-        }
+        messages.image_problem(&path, failure.run.and_then(&name), &failure.problem);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages on stderr: notes, warnings, errors and progress.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -19,6 +19,8 @@ use crate::reports::shortened;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const NOTE: Style = AnsiColor::Cyan.on_default();
+/// The most images with one problem that have a line each.
+const REPEATED: usize = 10;
 /// The most characters of a name in messages: a line of a list that is not a list may have millions.
 pub const NAME: usize = 1000;
 const HINT: Style = AnsiColor::Green.on_default();
@@ -32,6 +34,8 @@ pub struct Messages {
     /// The run that notes and warnings are about, where runs have different models.
     subject: RefCell<Option<String>>,
     errors: usize,
+    /// The number of images with each problem, by the run and the message without its numbers.
+    repeated: BTreeMap<(String, String), usize>,
     progress: ProgressBar,
 }
 
@@ -43,6 +47,7 @@ impl Messages {
             noted: RefCell::default(),
             subject: RefCell::default(),
             errors: 0,
+            repeated: BTreeMap::new(),
             progress: ProgressBar::hidden(),
         }
     }
@@ -133,6 +138,42 @@ impl Messages {
         let hint = problem.hint.as_deref();
         let hint = hint.map(|hint| printable(&with_flags(hint)));
         self.failed(what, &problem.message, hint);
+    }
+
+    /// Prints a problem of an image and, if it is one, of a run. Of many images with one problem it prints the first ones;
+    /// [`end_repeated`](Self::end_repeated) prints the number of the others.
+    pub fn image_problem(&mut self, path: &str, run: Option<&str>, problem: &Problem) {
+        let run = run.map(printable);
+        // Numbers differ from image to image.
+        let kind = problem
+            .message
+            .replace(|letter: char| letter.is_ascii_digit(), "");
+        let key = (run.clone().unwrap_or_default(), kind);
+        let count = self.repeated.entry(key).or_default();
+        *count += 1;
+        if *count > REPEATED {
+            self.errors += 1;
+            return;
+        }
+        match run {
+            Some(run) => self.problem(&format!("{path}: {run}"), problem),
+            None => self.problem(path, problem),
+        }
+    }
+
+    /// Prints the numbers of images whose problem is that of others.
+    pub fn end_repeated(&mut self) {
+        for ((run, _), count) in std::mem::take(&mut self.repeated) {
+            let more = count.saturating_sub(REPEATED);
+            if more > 0 {
+                let separator = if run.is_empty() { "" } else { ": " };
+                let images = counted(more, "more image");
+                let text = format!(
+                    "{run}{separator}{images} failed the same way; a JSON report lists all"
+                );
+                self.line(ERROR, "error", &text);
+            }
+        }
     }
 
     /// Prints notes of a library, which name its fields. Quiet keeps the warnings.

@@ -29,7 +29,7 @@ const PLAIN: [usize; 6] = [3, 1, 10, 1, 10, 3];
 const SEVERAL: [&[usize]; 6] = [&[0, 1], &[1, 2], &[], &[3, 5], &[1], &[0]];
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
-    let tests: [(&str, Test); 18] = [
+    let tests: [(&str, Test); 19] = [
         ("each_run_is_judged_by_its_own_labels", own_labels),
         ("ids_are_places_in_each_runs_own_output", own_ids),
         ("ids_that_are_too_small_by_one_are_a_warning", small_ids),
@@ -38,6 +38,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
             "shifted_ids_are_a_remark_in_every_report",
             remark_in_reports,
         ),
+        ("a_run_without_answers_passes_no_gate", no_answers),
         ("right_ids_are_no_warning", right_ids),
         (
             "numbers_that_are_ids_and_labels_are_not_guessed",
@@ -255,17 +256,48 @@ fn ids_or_labels() -> Result<(), Failed> {
         let top1 = &json["runs"][0]["top"]["1"]["count"];
         ensure(*top1 == expected, (column, top1))?;
     }
-    for (class, code) in [("10", 2), ("id:10", 0), ("label:10", 0), ("0", 0)] {
+    for (class, code) in [("8", 2), ("id:3", 0), ("label:8", 0), ("1", 0)] {
         let limit = format!("recall:{class}=-1%");
         let flags = ["--metric-min", &limit];
         let (result, _) = place.evaluate(&[&run], &table("label"), &flags, code)?;
-        let words = "10, which is the id of class 10, but the label of class 2 (hint: write recall:id:10 or recall:label:10)";
+        let words = "8, which is the id of class 8, but the label of class 10 (hint: write recall:id:8 or recall:label:8)";
         ensure(
-            result.stderr.contains(words) == (code == 2 && class == "10"),
+            result.stderr.contains(words) == (code == 2 && class == "8"),
             &result,
         )?;
     }
     Ok(())
+}
+
+fn no_answers() -> Result<(), Failed> {
+    let place = Place::new()?;
+    let good = place.model("good", &small_model("plain.onnx"), &[])?;
+    let bad = place.model("bad", &small_model("not-a-number.onnx"), &[])?;
+    for copy in 6..14 {
+        let image = |number: usize| place.path("images").join(format!("{number}.ppm"));
+        fs::copy(image(copy % 6), image(copy))?;
+    }
+    let flags = ["--max-drop", "1%", "--report", "a.xml"];
+    let truth = lines(PLAIN.iter().cycle().take(14));
+    let (result, json) = place.evaluate(&[&good, &bad], &truth, &flags, 2)?;
+    let errors = result
+        .stderr
+        .lines()
+        .filter(|line| line.contains(".ppm: onnx=bad.onnx: "));
+    ensure(errors.count() == 10, &result)?;
+    let words = "error: onnx=bad.onnx: 4 more images failed the same way; a JSON report lists all";
+    ensure(result.stderr.contains(words), &result)?;
+    let no_verdict = "no verdict on the drop: there is no image that both runs answered";
+    ensure(result.stdout.contains(no_verdict), &result)?;
+    ensure(
+        !result.stdout.contains("points") && !result.stdout.contains(" 0.0 %"),
+        &result,
+    )?;
+    let run = &json["runs"][1];
+    ensure(run["gates"][0]["passed"] == false, &run["gates"])?;
+    ensure(run["against_reference"]["drop"].is_null(), run)?;
+    let xml = fs::read_to_string(place.path("a.xml"))?;
+    ensure(xml.contains(&format!("<error message=\"{no_verdict}")), xml)
 }
 
 /// Quiet or not, every report has the remark.

@@ -394,6 +394,7 @@ fn evaluate(
         done += 1;
     }
     messages.end_progress();
+    messages.end_repeated();
     session::check_all_answered(done, if own == 0 { 0 } else { count })?;
     for rows in rows {
         rows.finish()?;

@@ -95,13 +95,14 @@ pub fn rows(evaluation: &Evaluation) -> Vec<Vec<String>> {
         let tops = tops.iter().map(|k| of_ranks(k).unwrap_or_else(none));
         let (mean, of_multi) = match &accuracy.counts {
             Counts::SingleLabel(counts) => {
-                (Some(counts.mean_per_class()), [none(), none(), none()])
+                let mean = (accuracy.images > 0).then(|| counts.mean_per_class());
+                (mean, [none(), none(), none()])
             }
             Counts::MultiLabel(counts) => {
                 let of_multi = [
                     rate(&counts.exact_match()),
                     share(accuracy.ranking.mean_average_precision()),
-                    share(Some(counts.mean().f1)),
+                    share((accuracy.images > 0).then(|| counts.mean().f1)),
                 ];
                 (None, of_multi)
             }
@@ -111,7 +112,11 @@ pub fn rows(evaluation: &Evaluation) -> Vec<Vec<String>> {
         let drop = evaluation.drop(*run);
         row.extend(criteria.iter().map(|criterion| {
             let drop = drop.filter(|drop| drop.criterion == *criterion);
-            drop.map_or_else(String::new, |drop| drop.to_string())
+            match drop {
+                Some(drop) if drop.images == 0 => none(),
+                Some(drop) => drop.to_string(),
+                None => String::new(),
+            }
         }));
         rows.push(row);
     }

@@ -267,7 +267,7 @@ impl EvaluationText for EvaluationReport {
                 values.extend(tops);
             }
         }
-        if let Some(drop) = self.drop(run) {
+        if let Some(drop) = self.drop(run).filter(|drop| drop.images > 0) {
             let criterion = drop.criterion;
             values.push((format!("drop of {}", criterion.name()), drop.to_string()));
             let [reference, own] = drop.right_alone;
@@ -326,7 +326,10 @@ impl EvaluationText for EvaluationReport {
         if let Some(shift) = shift {
             return Some(format!("try --label-offset {}", shift.label_offset));
         }
-        if self.lacks_evidence() && self.has_counts() {
+        let has_pairs = |(run, _, found): (usize, &EvaluatedRun, &RunResults)| {
+            run != self.reference && found.changes.images > 0
+        };
+        if self.lacks_evidence() && self.evaluated().any(has_pairs) {
             return Some("check that the ground truth is for these images and this model (--truth, --truth-columns, \
                      --truth-folders, --labels), and --label-offset"
                     .to_owned());

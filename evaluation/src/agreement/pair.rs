@@ -324,6 +324,10 @@ impl Pair {
             // No other number exists, so no other limit can hold.
             return gates;
         }
+        let exceed = |count: usize| match (count, images) {
+            (1, _) | (_, 1) => "exceeds",
+            _ => "exceed",
+        };
         if basis.has_probabilities() {
             gates.push(Gate {
                 remark: self.saturation(),
@@ -331,10 +335,11 @@ impl Pair {
                     Gate::MAX_DELTA,
                     too_far == 0,
                     format!(
-                        "max |Δp| {}, limit {}; {} of {of} exceed it",
+                        "max |Δp| {}, limit {}; {} of {of} {} it",
                         number(largest),
                         tolerance.max_delta,
-                        grouped(too_far)
+                        grouped(too_far),
+                        exceed(too_far)
                     ),
                 )
             });
@@ -344,10 +349,11 @@ impl Pair {
                 "logits",
                 other_outputs == 0,
                 format!(
-                    "relative error of the outputs {}, limit {}; {} of {of} exceed it",
+                    "relative error of the outputs {}, limit {}; {} of {of} {} it",
                     number(largest_error),
                     tolerance.max_relative_error,
-                    grouped(other_outputs)
+                    grouped(other_outputs),
+                    exceed(other_outputs)
                 ),
             ));
         }

@@ -255,7 +255,7 @@ struct AgainstReferenceJson<'a> {
     /// The number of compared images.
     #[serde(rename = "pictures")]
     images: usize,
-    /// The drop of the share of right answers.
+    /// The drop of the share of right answers. `null` if no image was compared.
     drop: Option<DropJson>,
     /// The images that only the reference gets right, the largest loss of probability or margin first.
     new_errors: Vec<ChangedJson<'a>>,
@@ -462,7 +462,10 @@ fn against_reference<'a>(
         reference_right_alone: reference,
         mcnemar_p: mcnemar(reference, own),
         images: changes.images,
-        drop: evaluation.drop(run).map(drop),
+        drop: evaluation
+            .drop(run)
+            .filter(|_| changes.images > 0)
+            .map(drop),
         new_errors: answers(changes.new_errors()),
         corrected: answers(changes.corrected()),
         classes: changes.classes().into_iter().map(class).collect(),

@@ -339,7 +339,9 @@ impl EvaluationReport {
                 let runs = errors.clone().count();
                 let first = errors.clone().next().filter(|_| has_reasons);
                 let runs_failed = failed_runs(runs, self.runs.len(), first);
-                let answers = self.failures.len();
+                let whole = self.failures.iter().filter(|it| it.image.is_none());
+                let whole: Vec<String> = whole.map(|it| it.problem.message.clone()).collect();
+                let answers = self.failures.len() - whole.len();
                 let answers_failed = format!("{} failed", counted(answers, "answer"));
                 let has_failures = runs > 0 || answers > 0;
                 let text = match (runs, answers) {
@@ -349,8 +351,9 @@ impl EvaluationReport {
                 };
                 let has_other_reason = self.lacks_truth()
                     || (self.counted > 0 && (self.lacks_metric() || self.lacks_evidence()));
+                let has_other_reason = has_other_reason || !whole.is_empty();
                 let text = (has_failures || !has_other_reason).then_some(text);
-                let parts = text.into_iter().chain(failed).collect();
+                let parts = text.into_iter().chain(whole).chain(failed).collect();
                 ("COULD NOT EVALUATE", parts)
             }
         };
@@ -378,9 +381,12 @@ impl EvaluationReport {
             )
         };
         if !self.surplus.is_empty() {
+            let (surplus, entries) = match self.surplus.len() {
+                1 => ("1".to_owned(), "entry"),
+                surplus => (grouped(surplus), "entries"),
+            };
             parts.push(format!(
-                "{} of the ground truth without an image",
-                grouped(self.surplus.len())
+                "{surplus} {entries} of the ground truth without an image"
             ));
         }
         format!("{word}{coverage}: {}", parts.join("; "))

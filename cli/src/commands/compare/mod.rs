@@ -133,6 +133,7 @@ fn compare(
         done += 1;
     }
     messages.end_progress();
+    messages.end_repeated();
     session::check_all_answered(done, obstacle.map_or(count, |_| 0))?;
     let warnings = label_warnings(running.runs());
     let (report, recorded) = block_on(running.finish())?;

@@ -85,6 +85,7 @@ fn compare(
         report_failures(&named, failures, |run| Some(&*names[run]), messages);
         Ok(())
     })?;
+    messages.end_repeated();
     if accumulator.has_one_content() {
         for (place, output) in artificial {
             accumulator.add_variation(place, &output);
@@ -205,6 +206,7 @@ fn judge(
     if !ready.is_empty() {
         parts.each_image(description, &mut add)?;
     }
+    messages.end_repeated();
     for rows in rows {
         rows.finish()?;
     }
@@ -219,10 +221,7 @@ fn report_failures<'a>(
     messages: &mut Messages,
 ) {
     for failure in failures {
-        match failure.run.and_then(&name) {
-            Some(run) => messages.problem(&format!("{path}: {}", printable(run)), &failure.problem),
-            None => messages.problem(path, &failure.problem),
-        }
+        messages.image_problem(path, failure.run.and_then(&name), &failure.problem);
     }
 }
 
