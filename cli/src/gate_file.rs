@@ -11,6 +11,7 @@ use toml::{Table, Value};
 
 use crate::args::{Args, ReportPath};
 use crate::errors::Hinted;
+use crate::reports::shortened;
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -22,6 +23,8 @@ const OUTPUTS: [&str; 2] = ["report", "record"];
 const COMMAND: &str = "{command}";
 /// The key of the positional arguments.
 const RUNS: &str = "runs";
+/// The most characters of a line in an error.
+const LONGEST_LINE: usize = 80;
 /// The least likeness of a name that was meant.
 const LIKENESS: f64 = 0.75;
 
@@ -78,6 +81,14 @@ impl Gates {
     /// For a file that is not TOML, and for unknown keys and values of another type.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("cannot use {}", path.display());
+        if !path.exists() {
+            let error = Hinted::new(
+                "there is no such file",
+                "write it: `[evaluate]`, and below it `runs`, `input`, `truth` and a gate such as `max-drop = \"1%\"`, or \
+                 name another with `--config FILE`; docs/check.md has an example",
+            );
+            return Err(anyhow::Error::from(error).context(what()));
+        }
         let bytes = image_classification::read_file(path, MOST_BYTES).with_context(what)?;
         let text = String::from_utf8(bytes)
             .context("it is not UTF-8")
@@ -87,10 +98,9 @@ impl Gates {
 
     fn parse(path: &Path, text: &str) -> anyhow::Result<Self> {
         let table: Table = text.parse::<Table>().map_err(|error| {
-            let error = error.to_string();
             Hinted::new(
-                error.trim_end().to_owned(),
-                "write it as TOML: docs/check.md has an example",
+                toml_error(text, &error),
+                "write it as TOML, with texts such as \"1%\" in quotes: docs/check.md has an example",
             )
         })?;
         let definitions = COMMANDS.map(|command| (command, Definition::of(command)));
@@ -236,6 +246,21 @@ impl Gates {
         };
         self.commands.iter().map(parse).collect()
     }
+}
+
+/// Describes an error on one line, with its place and the text there.
+fn toml_error(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim_end().replace('\n', "; ");
+    let Some(span) = error.span() else {
+        return message;
+    };
+    let before = text.get(..span.start).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let number = before.matches('\n').count() + 1;
+    let column = before[start..].chars().count() + 1;
+    let line = text[start..].lines().next().unwrap_or_default();
+    let line = shortened(line.trim(), LONGEST_LINE);
+    format!("line {number}, column {column}, `{line}`: {message}")
 }
 
 /// Checks a key above the tables, which holds for all commands.
@@ -395,6 +420,17 @@ mod tests {
         recursive = false
         top = [1, 3]
     "#;
+
+    #[test]
+    fn errors_of_toml_name_their_place() {
+        let error = gates("[evaluate]\ntruth = \"t\"\nmax-drop = 1%\n").unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("line 3, column 1"), "{text}");
+        assert!(
+            text.contains("`max-drop = 1%`: ") && !text.contains('\n'),
+            "{text}"
+        );
+    }
 
     #[test]
     fn keys_become_flags_and_paths_are_relative_to_the_file() {

@@ -47,16 +47,21 @@ impl Rate {
         if self.low >= least.value() {
             return None;
         }
+        let begins = percent_beside(self.low, least);
+        let begins = format!("the 95 % interval begins at {begins} %");
         // Wilson's interval of n of n begins at n / (n + Z²).
         let enough = (Z * Z * least.odds()).ceil();
-        let begins = format!("the 95 % interval begins at {} %", percent(self.low));
-        Some(if enough.is_finite() {
+        Some(if !enough.is_finite() {
+            format!("no number of images establishes {least}: {begins}")
+        } else if self.count == self.of {
+            let enough = grouped(enough as usize);
             format!(
-                "too few images to establish {least}: {begins}; {} images without a miss are needed",
-                grouped(enough as usize)
+                "too few images to establish {least}: {begins}; {enough} images without a miss are needed"
             )
         } else {
-            format!("no number of images establishes {least}: {begins}")
+            let enough = least_images(|n| wilson(self.share, n)[0] >= least.value());
+            let enough = enough_text(enough, "share stays");
+            format!("too few images to establish {least}: {begins}; {enough}")
         })
     }
 }
@@ -135,29 +140,52 @@ pub fn too_few_for_drop(
     if largest <= most.value() {
         return None;
     }
-    let enough = match images_for_drop(only_first, only_second, of, most.value()) {
-        Some(enough) => format!(
-            "{} images are needed if the shares stay the same",
-            grouped(enough as usize)
-        ),
-        None => "no number of images suffices if the shares stay the same".to_owned(),
-    };
+    let enough = images_for_drop(only_first, only_second, of, most.value());
+    let enough = enough_text(enough, "shares stay");
     Some(format!(
         "too few images to establish a drop of at most {most}: the 95 % interval ends at {} %; {enough}",
-        percent(largest)
+        percent_beside(largest, most)
     ))
 }
 
 /// Returns the least number of images, with the shares of these, whose interval ends at `most` or below.
 fn images_for_drop(only_first: usize, only_second: usize, of: usize, most: f64) -> Option<u64> {
-    /// More images than anybody has.
-    const MOST: u64 = 1 << 40;
     let share = |count: usize| count as f64 / of.max(1) as f64;
     let (first, second) = (share(only_first), share(only_second));
-    let is_enough = |images: u64| {
-        let n = images as f64;
-        largest_drop_of(first * n, second * n, n) <= most
+    least_images(|n| largest_drop_of(first * n, second * n, n) <= most)
+}
+
+/// Describes the number of images that would suffice.
+fn enough_text(enough: Option<u64>, stay: &str) -> String {
+    match enough {
+        Some(enough) => format!(
+            "{} images are needed if the {stay} the same",
+            grouped(enough as usize)
+        ),
+        None => format!("no number of images suffices if the {stay} the same"),
+    }
+}
+
+/// Formats the end of an interval in percent, with as many digits as tell it from a limit that it is not.
+fn percent_beside(end: f64, limit: Share) -> String {
+    let limit = limit.value() * 100.0;
+    let text = percent(end);
+    let is_apart = |text: &String| {
+        text.parse()
+            .is_ok_and(|shown: f64| (shown < limit) == (end * 100.0 < limit) && shown != limit)
     };
+    if is_apart(&text) {
+        return text;
+    }
+    let texts = (2..9).map(|decimals| format!("{:.decimals$}", end * 100.0));
+    texts.into_iter().find(is_apart).unwrap_or(text)
+}
+
+/// Returns the least number of images that `is_enough`.
+fn least_images(is_enough: impl Fn(f64) -> bool) -> Option<u64> {
+    /// More images than anybody has.
+    const MOST: u64 = 1 << 40;
+    let is_enough = |images: u64| is_enough(images as f64);
     let (mut too_few, mut enough) = (0, MOST);
     if !is_enough(enough) {
         return None;
@@ -603,6 +631,19 @@ mod tests {
             "{remark}"
         );
         assert_eq!(Rate::new(0, 9).too_few(Share::percent(0)), None);
+    }
+
+    #[test]
+    fn the_end_of_an_interval_is_not_rounded_to_the_limit() {
+        let remark = Rate::new(196, 200).too_few(Share::percent(95)).unwrap();
+        let words = "too few images to establish 95 %: the 95 % interval begins at 94.97 %; 203 images are needed if the \
+                     share stays the same";
+        assert_eq!(remark, words);
+        let same = Rate::new(95, 100).too_few(Share::percent(95)).unwrap();
+        assert!(
+            same.ends_with("no number of images suffices if the share stays the same"),
+            "{same}"
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::classify;
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("the_example_of_the_documentation_runs", example),
         ("flags_replace_values_of_the_file", flags),
         ("the_worst_verdict_is_the_exit_code", worst),
@@ -21,6 +21,7 @@ pub fn trials() -> Vec<Trial> {
             "a_shared_report_needs_the_command_in_its_name",
             shared_report,
         ),
+        ("an_evaluation_without_a_gate_is_an_error", without_gate),
         ("the_file_itself_is_never_replaced", own_file),
         (
             "a_file_that_the_other_table_reads_is_never_replaced",
@@ -158,7 +159,8 @@ fn unknown() -> Result<(), Failed> {
         &result,
     )?;
     let result = check(directory.path(), &["--config", "nowhere.toml"], 2)?;
-    ensure(result.stderr.contains("cannot use nowhere.toml"), &result)?;
+    let words = "cannot use nowhere.toml: there is no such file\nhint: write it: `[evaluate]`";
+    ensure(result.stderr.contains(words), &result)?;
     let directory = files("runs = ['rten']\ninput = ['photos']\n[evaluate]\nmin-top1 = '200%'\n")?;
     let result = check(directory.path(), &GATE, 2)?;
     ensure(
@@ -167,13 +169,31 @@ fn unknown() -> Result<(), Failed> {
     )
 }
 
+fn without_gate() -> Result<(), Failed> {
+    let gate =
+        "runs = ['rten=models/float.onnx']\ninput = ['photos']\n[evaluate]\ntruth = 'truth.csv'\n";
+    let directory = files(&format!("{gate}# min-top1 = '50%'\n"))?;
+    let result = check(directory.path(), &GATE, 2)?;
+    ensure(
+        result.stderr.contains("[evaluate] has no gate") && result.stdout.is_empty(),
+        &result,
+    )?;
+    let flags = [&GATE[..], &["--metric-min", "ece=0.05"]].concat();
+    let result = check(directory.path(), &flags, 2)?;
+    let words =
+        "a smaller ece is better, so it needs a maximum\nhint: pass `--metric-max ece=0.05`";
+    ensure(result.stderr.contains(words), &result)
+}
+
 /// The report of `compare` would be lost.
 fn shared_report() -> Result<(), Failed> {
     let directory = files(&documented()?)?;
     let flags = [&GATE[..], &["--report", "both.json"]].concat();
     let result = check(directory.path(), &flags, 2)?;
     ensure(
-        result.stderr.contains("are the same file") && !directory.path().join("both.json").exists(),
+        result.stderr.contains("both tables write both.json")
+            && result.stderr.contains("`--report {command}.json`")
+            && !directory.path().join("both.json").exists(),
         &result,
     )?;
     let flags = [&GATE[..], &["--report", "{command}.json"]].concat();

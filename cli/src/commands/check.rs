@@ -7,6 +7,7 @@ use evaluation::agreement::Verdict;
 use crate::args::{CheckArgs, Command};
 use crate::commands::compare::{self, CompareOptions};
 use crate::commands::evaluate::{self, EvaluateOptions};
+use crate::errors::Hinted;
 use crate::files_read::{FilesRead, Named};
 use crate::gate_file::Gates;
 use crate::terminal::Messages;
@@ -30,6 +31,7 @@ pub fn run(args: &CheckArgs, messages: &mut Messages) -> anyhow::Result<Verdict>
             _ => continue,
         });
     }
+    check_gates(&tables)?;
     check_files(&args.config, &tables)?;
     let mut worst = Verdict::Agree;
     for table in tables {
@@ -42,6 +44,26 @@ pub fn run(args: &CheckArgs, messages: &mut Messages) -> anyhow::Result<Verdict>
     Ok(worst)
 }
 
+/// Checks that tables have gates; `compare` always has its tolerance. The gate may have been removed or commented out by
+/// mistake, and then every model would pass.
+fn check_gates(tables: &[Gate]) -> anyhow::Result<()> {
+    let has_gate = |table: &Gate| match table {
+        Gate::Compare(_) => true,
+        Gate::Evaluate(options) => {
+            let limits = &options.evaluation.limits;
+            limits.judges_answers() || limits.min_truth.is_some()
+        }
+    };
+    if tables.iter().all(has_gate) {
+        return Ok(());
+    }
+    Err(Hinted::new(
+        "[evaluate] has no gate, so it would pass with any model",
+        "add `min-top1`, `max-drop`, `metric-min` or `min-truth` to it; `classify evaluate` runs without a gate",
+    )
+    .into())
+}
+
 /// Checks that no table replaces the file itself, and what another table reads or writes.
 fn check_files(config: &Path, tables: &[Gate]) -> anyhow::Result<()> {
     let mut read = FilesRead::default().with("the configuration file", Some(config));
@@ -51,6 +73,20 @@ fn check_files(config: &Path, tables: &[Gate]) -> anyhow::Result<()> {
             Gate::Compare(options) => (compare::files_read(options), compare::outputs(options)),
             Gate::Evaluate(options) => (evaluate::files_read(options), evaluate::outputs(options)),
         };
+        let path_of = |output: &Named<'_>| output.1.to_owned();
+        let shared = written.iter().find(|own| {
+            let mut others = outputs.iter();
+            others.any(|other| path_of(other) == path_of(own))
+        });
+        if let Some((flag, path)) = shared {
+            return Err(Hinted::new(
+                format!("both tables write {}", path.display()),
+                format!(
+                    "give each its own, or use the command in the name: `{flag} {{command}}.json`"
+                ),
+            )
+            .into());
+        }
         read = read.and(own);
         outputs.extend(written);
     }

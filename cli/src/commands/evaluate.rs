@@ -159,7 +159,7 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
                     max_drop: args.max_drop,
                     drop_rule: args.drop_rule.map(Into::into).unwrap_or_default(),
                     min_truth: args.min_truth,
-                    metrics: metric_limits(args.metric_min, args.metric_max),
+                    metrics: metric_limits(args.metric_min, args.metric_max)?,
                 },
             },
             runs,
@@ -168,12 +168,32 @@ impl TryFrom<EvaluateArgs> for EvaluateOptions {
 }
 
 /// Returns the limits of both flags, in their order.
-fn metric_limits(least: Vec<MetricLimit>, most: Vec<MetricLimit>) -> Vec<MetricLimit> {
+///
+/// # Errors
+///
+/// For a minimum of a metric that is better the smaller it is.
+fn metric_limits(
+    least: Vec<MetricLimit>,
+    most: Vec<MetricLimit>,
+) -> anyhow::Result<Vec<MetricLimit>> {
+    if let Some(limit) = least
+        .iter()
+        .find(|it| it.metric == Metric::CalibrationError)
+    {
+        return Err(Hinted::new(
+            format!(
+                "--metric-min {0}={1}: a smaller {0} is better, so it needs a maximum",
+                limit.metric, limit.value
+            ),
+            format!("pass `--metric-max {}={}`", limit.metric, limit.value),
+        )
+        .into());
+    }
     let most = most.into_iter().map(|limit| MetricLimit {
         bound: Bound::AtMost,
         ..limit
     });
-    least.into_iter().chain(most).collect()
+    Ok(least.into_iter().chain(most).collect())
 }
 
 impl EvaluateOptions {

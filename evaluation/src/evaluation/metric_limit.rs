@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::report::RunResults;
-use crate::accuracy::{Metric, MetricError};
+use crate::accuracy::{Criterion, Metric, MetricError};
 use crate::agreement::Gate;
-use crate::share::AMBIGUOUS;
+use crate::share::{AMBIGUOUS, Share};
 use crate::text::{chain, number, printable};
 
 /// A metric and its limit, `f1-macro=0.8`.
@@ -102,6 +102,20 @@ impl MetricLimit {
         text.unwrap_or_else(|| value.to_string())
     }
 
+    /// Returns the remark on a share of images that is at least the limit, where so few images leave it open.
+    fn too_few(&self, results: &RunResults) -> Option<String> {
+        let rate = match (&self.metric, self.bound) {
+            (Metric::Top(k), Bound::AtLeast) => results.accuracy.top(*k),
+            (Metric::ExactMatch, Bound::AtLeast) => Criterion::ExactMatch.rate(&results.accuracy),
+            _ => return None,
+        };
+        let least = match self.value {
+            1.0 => Share::percent(100),
+            value => value.to_string().parse().ok()?,
+        };
+        rate.too_few(least)
+    }
+
     /// Returns the gate for a run's results. Without a value it does not pass.
     pub(super) fn gate(&self, results: &RunResults) -> Gate {
         let name = match self.bound {
@@ -117,6 +131,7 @@ impl MetricLimit {
                 };
                 let value = self.rounded(value);
                 Gate {
+                    remark: passed.then(|| self.too_few(results)).flatten(),
                     margin: Some(margin),
                     ..Gate::new(name, passed, format!("{metric} {value}, {self}"))
                 }
