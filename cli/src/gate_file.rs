@@ -11,7 +11,6 @@ use toml::{Table, Value};
 
 use crate::args::{Args, ReportPath};
 use crate::errors::Hinted;
-use crate::reports::shortened;
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -259,7 +258,7 @@ fn toml_error(text: &str, error: &toml::de::Error) -> String {
     let number = before.matches('\n').count() + 1;
     let column = before[start..].chars().count() + 1;
     let line = text[start..].lines().next().unwrap_or_default();
-    let line = shortened(line.trim(), LONGEST_LINE);
+    let line: String = line.trim().chars().take(LONGEST_LINE).collect();
     format!("line {number}, column {column}, `{line}`: {message}")
 }
 

@@ -161,6 +161,21 @@ pub fn percent(share: f64) -> String {
         .unwrap_or_else(|| format!("{percent:e}"))
 }
 
+/// Formats the end of an interval in percent, with as many digits as tell it from a limit that it is not.
+pub fn percent_beside(end: f64, limit: Share) -> String {
+    let limit = limit.value() * 100.0;
+    let text = percent(end);
+    let is_apart = |text: &String| {
+        text.parse()
+            .is_ok_and(|shown: f64| (shown < limit) == (end * 100.0 < limit) && shown != limit)
+    };
+    if is_apart(&text) {
+        return text;
+    }
+    let texts = (2..9).map(|decimals| format!("{:.decimals$}", end * 100.0));
+    texts.into_iter().find(is_apart).unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The formulas that comparisons and evaluations share.
 
-use crate::share::{Share, percent};
+use crate::share::{Share, percent, percent_beside};
 use crate::text::grouped;
 
 /// The quantile of the standard normal distribution for a two-sided 95 % interval.
@@ -164,21 +164,6 @@ fn enough_text(enough: Option<u64>, stay: &str) -> String {
         ),
         None => format!("no number of images suffices if the {stay} the same"),
     }
-}
-
-/// Formats the end of an interval in percent, with as many digits as tell it from a limit that it is not.
-fn percent_beside(end: f64, limit: Share) -> String {
-    let limit = limit.value() * 100.0;
-    let text = percent(end);
-    let is_apart = |text: &String| {
-        text.parse()
-            .is_ok_and(|shown: f64| (shown < limit) == (end * 100.0 < limit) && shown != limit)
-    };
-    if is_apart(&text) {
-        return text;
-    }
-    let texts = (2..9).map(|decimals| format!("{:.decimals$}", end * 100.0));
-    texts.into_iter().find(is_apart).unwrap_or(text)
 }
 
 /// Returns the least number of images that `is_enough`.

@@ -185,7 +185,7 @@ mod tests {
         let names: Vec<String> = table.lines().map(|line| line[10..].to_owned()).collect();
         let lookups = || {
             let with_names = Labels::from_names(names.clone());
-            let stated: String = table.lines().map(|line| format!("{line} x\n")).collect();
+            let stated = table.replace('\n', " x\n");
             let stated = Labels::parse(stated.as_bytes()).unwrap();
             [Some(with_names), Some(stated), None]
                 .map(|labels| ClassLookup::new(labels.as_ref(), 0))

@@ -183,7 +183,7 @@ pub enum GroundTruthError {
         /// The first such entry.
         entry: PathBuf,
         /// The first two images that it fits.
-        images: [PathBuf; 2],
+        images: Box<[PathBuf; 2]>,
         /// The number of other entries that fit several images.
         others: usize,
     },

@@ -334,7 +334,7 @@ fn check_shared(
         None => Ok(()),
         Some((entry, images)) => Err(GroundTruthError::SharedEntries {
             entry,
-            images,
+            images: Box::new(images),
             others: shared.len() - 1,
         }),
     }

@@ -1,4 +1,4 @@
-//! Whether the reference is right more often than by chance: a drop against it proves nothing otherwise.
+//! The test of whether the reference is right more often than by chance. Otherwise a drop from it proves nothing.
 
 use std::collections::HashMap;
 
@@ -279,6 +279,7 @@ mod tests {
 
     #[test]
     fn mean_and_deviation_are_those_of_all_shuffles() {
+        const ROUNDS: usize = 4000;
         let mut random = fastrand::Rng::with_seed(7);
         for (classes, images) in [(2, 12), (2, 50), (5, 20), (30, 60), (1000, 400)] {
             // Few classes are frequent.
@@ -289,7 +290,6 @@ mod tests {
             let counts = chance(classes, &pairs);
             let exact = Shuffled::of(images, &counts.truths, &counts.answers, Criterion::Top1);
             let (mut sum, mut squares, mut beyond) = (0.0, 0.0, 0);
-            const ROUNDS: usize = 4000;
             for _ in 0..ROUNDS {
                 random.shuffle(&mut truths);
                 let right = truths.iter().zip(&given).filter(|(a, b)| a == b).count() as f64;
