@@ -536,7 +536,11 @@ mod tests {
                 "`compare` is a value of the type integer",
                 "[compare]",
             ),
-            ("[compare", "TOML parse error", "docs/check.md"),
+            (
+                "[compare",
+                "line 1, column 9, `[compare`: ",
+                "docs/check.md",
+            ),
         ] {
             let error = gates(text).unwrap_err();
             let found = format!("{error:#}");
