@@ -2,10 +2,8 @@
 
 use std::io::{BufRead, Cursor, Read as _, Seek, SeekFrom};
 
-use image::ImageFormat;
-
 use super::header::ImageHeader;
-use super::{DecodeError, DecodeLimits, Image, bmp, codecs, png};
+use super::{DecodeError, DecodeLimits, Image, bmp, png};
 
 const HEAD: usize = 6;
 const ENTRY: usize = 16;
@@ -63,7 +61,7 @@ pub(super) fn header<R: BufRead + Seek>(
         png::header(Cursor::new(&chosen.data), chosen.data.len() as u64, limits)?
     } else {
         let bitmap = chosen.bitmap().ok_or(CUT_SHORT)?;
-        codecs::header(Cursor::new(bitmap), ImageFormat::Bmp, limits)?
+        bmp::header(Cursor::new(bitmap), length, limits)?
     };
     // The image's bytes, and a file of them.
     header.working += 3 * length;

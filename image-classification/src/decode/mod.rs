@@ -148,12 +148,7 @@ fn read_header<R: BufRead + Seek>(
         Format::Tiff => tiff::header(source, limits),
         Format::WebP => webp::header(source, length, limits),
         Format::Ico => ico::header(source, length, limits),
-        Format::Bmp => {
-            let mut header = codecs::header(source, ImageFormat::Bmp, limits)?;
-            // Run-length data are copied.
-            header.working += length;
-            Ok(header)
-        }
+        Format::Bmp => bmp::header(source, length, limits),
         Format::Pnm => codecs::header(source, ImageFormat::Pnm, limits),
         Format::Qoi => codecs::header(source, ImageFormat::Qoi, limits),
         Format::Tga => codecs::header(source, ImageFormat::Tga, limits),
