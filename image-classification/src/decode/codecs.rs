@@ -64,8 +64,10 @@ fn open<'a, R: BufRead + Seek + 'a>(
     format: ImageFormat,
     limits: &DecodeLimits,
 ) -> Result<(impl ImageDecoder + 'a, ImageHeader), DecodeError> {
-    let has_metadata = format != ImageFormat::WebP
-        || webp::has_whole_metadata(&mut source).map_err(DecodeError::Unreadable)?;
+    let [has_exif, has_xmp] = match format {
+        ImageFormat::WebP => webp::has_metadata(&mut source).map_err(DecodeError::Unreadable)?,
+        _ => [false; 2],
+    };
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut reader = ImageReader::with_format(source, format);
     let mut codec_limits = image::Limits::default();
@@ -80,14 +82,13 @@ fn open<'a, R: BufRead + Seek + 'a>(
     let total = decoder.total_bytes();
     within("a decoded size in bytes", total, limits.decoded_bytes)?;
     // A damaged block is no reason to reject the pixels.
-    let metadata = if has_metadata {
-        Metadata {
-            exif: decoder.exif_metadata().unwrap_or(None),
-            xmp: decoder.xmp_metadata().unwrap_or(None),
-        }
-    } else {
-        Metadata::default()
-    };
+    let mut metadata = Metadata::default();
+    if has_exif {
+        metadata.exif = decoder.exif_metadata().unwrap_or(None);
+    }
+    if has_xmp {
+        metadata.xmp = decoder.xmp_metadata().unwrap_or(None);
+    }
     let header = ImageHeader {
         format: ours(format),
         width,

@@ -1,5 +1,6 @@
 //! Directories of TIFF, which EXIF blocks consist of too.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 /// Entries of a directory: more than any real file has.
@@ -32,17 +33,7 @@ impl Directory {
     /// Reads the first directory of a file, classic or `BigTIFF`.
     pub(super) fn read<R: Read + Seek>(source: &mut R) -> io::Result<Self> {
         let length = source.seek(SeekFrom::End(0))?;
-        source.rewind()?;
-        let mut start = [0; 4];
-        source.read_exact(&mut start)?;
-        let (big_endian, is_big) = match &start {
-            // The second form of each is wrong, and read by Pillow.
-            b"II*\0" | b"II\0*" => (false, false),
-            b"MM\0*" | b"MM*\0" => (true, false),
-            b"II+\0" => (false, true),
-            b"MM\0+" => (true, true),
-            _ => return Err(invalid("there is no byte order mark")),
-        };
+        let (big_endian, is_big) = start(source)?;
         let mut numbers = Numbers { source, big_endian };
         let offset = if is_big {
             if (numbers.short()?, numbers.short()?) != (8, 0) {
@@ -52,16 +43,6 @@ impl Directory {
         } else {
             numbers.long()?.into()
         };
-        Self::at(numbers.source, big_endian, is_big, offset, length)
-    }
-
-    fn at<R: Read + Seek>(
-        source: &mut R,
-        big_endian: bool,
-        is_big: bool,
-        offset: u64,
-        length: u64,
-    ) -> io::Result<Self> {
         source.seek(SeekFrom::Start(offset))?;
         let mut numbers = Numbers { source, big_endian };
         let count = if is_big {
@@ -72,30 +53,31 @@ impl Directory {
         if count > MOST_ENTRIES {
             return Err(invalid("the directory has too many entries"));
         }
-        let mut entries = Vec::new();
-        for _ in 0..count {
-            let (tag, kind) = (numbers.short()?, numbers.short()?);
-            let mut inline = [0; 8];
-            let (count, fits) = if is_big {
-                let count = numbers.long8()?;
-                numbers.source.read_exact(&mut inline)?;
-                (count, 8)
-            } else {
-                let count = numbers.long()?.into();
-                numbers.source.read_exact(&mut inline[..4])?;
-                (count, 4)
-            };
-            entries.push(Entry {
-                tag,
-                kind,
-                count,
-                inline,
-                fits,
-            });
-        }
+        let entries = (0..count).map(|_| numbers.entry(is_big));
+        let entries = entries.collect::<io::Result<_>>()?;
         Ok(Self {
             big_endian,
             entries,
+            length,
+        })
+    }
+
+    /// Reads the directory of an EXIF block, which Pillow takes for a classic one whatever its mark says. A directory that
+    /// is cut short has the entries before the cut.
+    pub(super) fn read_exif<R: Read + Seek>(source: &mut R) -> io::Result<Self> {
+        let length = source.seek(SeekFrom::End(0))?;
+        let (big_endian, is_big) = start(source)?;
+        if is_big && !big_endian {
+            return Err(invalid("an EXIF block is no BigTIFF"));
+        }
+        let mut numbers = Numbers { source, big_endian };
+        let offset = numbers.long()?;
+        numbers.source.seek(SeekFrom::Start(offset.into()))?;
+        let count = u64::from(numbers.short().unwrap_or(0));
+        let entries = (0..count.min(MOST_ENTRIES)).map_while(|_| numbers.entry(false).ok());
+        Ok(Self {
+            big_endian,
+            entries: entries.collect(),
             length,
         })
     }
@@ -110,8 +92,10 @@ impl Directory {
     }
 
     fn entry(&self, tag: u16) -> Option<&Entry> {
-        // Of several entries Pillow takes the last one.
-        self.entries.iter().rev().find(|entry| entry.tag == tag)
+        // Of several entries Pillow takes the first one that has values of a type that it knows.
+        self.entries
+            .iter()
+            .find(|entry| entry.tag == tag && entry.count > 0 && size_of(entry.kind).is_some())
     }
 
     /// Returns the bytes of all values.
@@ -155,12 +139,12 @@ impl Directory {
         most: u64,
     ) -> io::Result<Vec<u64>> {
         let bytes = self.value(source, entry, most)?;
-        let size = size_of(entry.kind) as usize;
+        let size = size_of(entry.kind).ok_or_else(|| invalid("a value has an unknown type"))?;
         if matches!(entry.kind, 2 | 5 | 10..=12) {
             return Err(invalid("a value is not a whole number"));
         }
         Ok(bytes
-            .chunks_exact(size)
+            .chunks_exact(size as usize)
             .map(|bytes| self.whole_number(bytes))
             .collect())
     }
@@ -180,14 +164,12 @@ impl Directory {
     /// Returns the orientation, as Pillow reads it: the first of numbers of any type, also a ratio or a float that is whole. Bytes
     /// and texts are no numbers there; they are 0, since they state something.
     pub(super) fn orientation<R: Read + Seek>(&self, source: &mut R) -> io::Result<Option<u64>> {
-        let Some(entry) = self.entry(ORIENTATION) else {
+        let Some(entry) = self.readable(ORIENTATION) else {
             return Ok(None);
         };
         let bytes = self.value(source, entry, 1)?;
         let number = |bytes: &[u8]| self.whole_number(bytes);
         let value = match (entry.kind, &bytes[..]) {
-            // An entry without values states nothing.
-            (_, []) => return Ok(None),
             (1 | 2 | 7, _) => 0.0,
             (5, [a, b, c, d, divisor @ ..]) => {
                 number(&[*a, *b, *c, *d]) as f64 / number(divisor) as f64
@@ -205,6 +187,50 @@ impl Directory {
         Ok(Some(is_whole.map_or(0, u64::from)))
     }
 
+    /// Returns the entry of `tag` that Pillow finds: it reads the values of all entries in order, ends with those that are
+    /// outside of the file, and skips those of tags that it has, and those that take more bytes, together with those before,
+    /// than the file has.
+    fn readable(&self, tag: u16) -> Option<&Entry> {
+        let mut total = 0_u64;
+        let mut found = BTreeSet::new();
+        for entry in &self.entries {
+            if found.contains(&entry.tag) {
+                continue;
+            }
+            let Some(size) = size_of(entry.kind).and_then(|size| size.checked_mul(entry.count))
+            else {
+                continue;
+            };
+            if size > entry.fits {
+                total = total.saturating_add(size);
+                if total > self.length {
+                    continue;
+                }
+                if self.offset(entry).saturating_add(size) > self.length {
+                    return None;
+                }
+            }
+            if size > 0 {
+                if entry.tag == tag {
+                    return Some(entry);
+                }
+                found.insert(entry.tag);
+            }
+        }
+        None
+    }
+
+    /// Returns the place of values that do not fit into their entry.
+    fn offset(&self, entry: &Entry) -> u64 {
+        if self.big_endian && entry.fits == 8 {
+            u64::from_be_bytes(entry.inline)
+        } else if self.big_endian {
+            u64::from_be_bytes(entry.inline) >> 32
+        } else {
+            u64::from_le_bytes(entry.inline)
+        }
+    }
+
     /// Returns the bytes of at most `most` values of `entry`.
     fn value<R: Read + Seek>(
         &self,
@@ -212,20 +238,14 @@ impl Directory {
         entry: &Entry,
         most: u64,
     ) -> io::Result<Vec<u8>> {
-        let size = size_of(entry.kind);
+        let size = size_of(entry.kind).ok_or_else(|| invalid("a value has an unknown type"))?;
         let all = entry.count.checked_mul(size);
         let all = all.ok_or_else(|| invalid("a tag has too many values"))?;
         let wanted = entry.count.min(most) * size;
         if all <= entry.fits {
             return Ok(entry.inline[..wanted as usize].to_vec());
         }
-        let offset = if self.big_endian && entry.fits == 8 {
-            u64::from_be_bytes(entry.inline)
-        } else if self.big_endian {
-            u64::from_be_bytes(entry.inline) >> 32
-        } else {
-            u64::from_le_bytes(entry.inline)
-        };
+        let offset = self.offset(entry);
         if offset
             .checked_add(wanted)
             .is_none_or(|end| end > self.length)
@@ -239,13 +259,29 @@ impl Directory {
     }
 }
 
-/// Bytes of a value of a type; unknown types count as bytes.
-fn size_of(kind: u16) -> u64 {
+/// Returns the bytes of a value of a type; `None` for types that Pillow does not know.
+fn size_of(kind: u16) -> Option<u64> {
     match kind {
-        3 | 8 => 2,
-        4 | 9 | 11 | 13 => 4,
-        5 | 10 | 12 | 16..=18 => 8,
-        _ => 1,
+        1 | 2 | 6 | 7 => Some(1),
+        3 | 8 => Some(2),
+        4 | 9 | 11 | 13 => Some(4),
+        5 | 10 | 12 | 16 => Some(8),
+        _ => None,
+    }
+}
+
+/// Reads the byte order mark. Returns whether the file is big-endian, and whether it is a `BigTIFF`.
+fn start<R: Read + Seek>(source: &mut R) -> io::Result<(bool, bool)> {
+    source.rewind()?;
+    let mut start = [0; 4];
+    source.read_exact(&mut start)?;
+    match &start {
+        // The second form of each is wrong, and read by Pillow.
+        b"II*\0" | b"II\0*" => Ok((false, false)),
+        b"MM\0*" | b"MM*\0" => Ok((true, false)),
+        b"II+\0" => Ok((false, true)),
+        b"MM\0+" => Ok((true, true)),
+        _ => Err(invalid("there is no byte order mark")),
     }
 }
 
@@ -278,5 +314,23 @@ impl<R: Read> Numbers<'_, R> {
 
     fn long8(&mut self) -> io::Result<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    fn entry(&mut self, is_big: bool) -> io::Result<Entry> {
+        let (tag, kind) = (self.short()?, self.short()?);
+        let mut inline = [0; 8];
+        let (count, fits) = if is_big {
+            (self.long8()?, 8)
+        } else {
+            (self.long()?.into(), 4)
+        };
+        self.source.read_exact(&mut inline[..fits])?;
+        Ok(Entry {
+            tag,
+            kind,
+            count,
+            inline,
+            fits: fits as u64,
+        })
     }
 }

@@ -16,10 +16,15 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// Returns the orientation: of EXIF if it states any, else of XMP. A damaged block states none.
+    /// Returns the orientation: of EXIF if it states any, else of XMP. If the EXIF block does not begin as one, there is
+    /// none, as Pillow reads a JPEG; of the other formats it rejects the file.
     pub(super) fn orientation(&self) -> Orientation {
-        let exif = self.exif.as_deref().and_then(of_exif);
-        let stated = exif.or_else(|| self.xmp.as_deref().and_then(of_xmp));
+        let exif = self.exif.as_deref().map(without_prefix).unwrap_or_default();
+        let stated = match of_exif(exif) {
+            Ok(Some(number)) => Some(number),
+            Err(_) if !exif.is_empty() => None,
+            _ => self.xmp.as_deref().and_then(of_xmp),
+        };
         stated.map_or(Orientation::NoTransforms, from_number)
     }
 }
@@ -32,14 +37,15 @@ pub(super) fn from_number(number: u64) -> Orientation {
         .unwrap_or(Orientation::NoTransforms)
 }
 
-/// Some writers put the prefix of JPEG's segment into other formats' chunks.
-fn of_exif(mut block: &[u8]) -> Option<u64> {
-    while let Some(rest) = block.strip_prefix(EXIF_PREFIX) {
-        block = rest;
-    }
+/// Some writers put the prefix of JPEG's segment into other formats' chunks. Pillow removes two, not more.
+fn without_prefix(block: &[u8]) -> &[u8] {
+    let rest = |block| <[u8]>::strip_prefix(block, EXIF_PREFIX).unwrap_or(block);
+    rest(rest(block))
+}
+
+fn of_exif(block: &[u8]) -> std::io::Result<Option<u64>> {
     let mut source = Cursor::new(block);
-    let directory = Directory::read(&mut source).ok()?;
-    directory.orientation(&mut source).ok()?
+    Directory::read_exif(&mut source)?.orientation(&mut source)
 }
 
 /// Returns the digit behind the first `tiff:Orientation="` or `tiff:Orientation>`.
@@ -123,6 +129,50 @@ mod tests {
         assert_eq!(
             found(Some(b"II*\0".to_vec()), None),
             Orientation::NoTransforms
+        );
+    }
+
+    /// As Pillow 13.0.0 does.
+    #[test]
+    fn the_first_entry_with_a_known_type_and_values_counts() {
+        let entry =
+            |kind: u8, count: u8, value: u8| [0x12, 0x01, kind, 0, count, 0, 0, 0, value, 0, 0, 0];
+        let of = |entries: &[[u8; 12]], stated: u8| {
+            let mut block = b"II*\0\x08\0\0\0".to_vec();
+            block.extend([stated, 0]);
+            block.extend(entries.concat());
+            found(Some(block), Some("<x tiff:Orientation=\"8\"/>"))
+        };
+        let (six, three) = (entry(3, 1, 6), entry(3, 1, 3));
+        assert_eq!(of(&[six, three], 2), Orientation::Rotate90);
+        assert_eq!(of(&[entry(0, 1, 6), three], 2), Orientation::Rotate180);
+        assert_eq!(of(&[entry(3, 0, 6), three], 2), Orientation::Rotate180);
+        // The directory is cut short.
+        assert_eq!(of(&[six], 9), Orientation::Rotate90);
+        for kind in [0, 14, 15, 17, 18, 129] {
+            assert_eq!(
+                of(&[entry(kind, 1, 6)], 1),
+                Orientation::Rotate270,
+                "{kind}"
+            );
+        }
+        // A value outside of the block ends the search.
+        let outside = [0x0f, 0x01, 2, 0, 9, 0, 0, 0, 250, 0, 0, 0];
+        assert_eq!(of(&[outside, six], 2), Orientation::Rotate270);
+        assert_eq!(of(&[six, outside], 2), Orientation::Rotate90);
+    }
+
+    #[test]
+    fn what_does_not_begin_as_a_block_states_no_orientation() {
+        let xmp = Some("<x tiff:Orientation=\"8\"/>");
+        for block in [&b"II"[..], b"xxxx*\0\x08\0\0\0", b"II+\0\x08\0\0\0"] {
+            assert_eq!(found(Some(block.to_vec()), xmp), Orientation::NoTransforms);
+        }
+        let prefixes = exif(3, [6, 0, 0, 0], 3);
+        assert_eq!(found(Some(prefixes), xmp), Orientation::NoTransforms);
+        assert_eq!(
+            found(Some(EXIF_PREFIX.to_vec()), xmp),
+            Orientation::Rotate270
         );
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom};
 
 use flate2::read::ZlibDecoder;
-use png::{BitDepth, Decoder, DecodingError, InterlaceInfo, Reader, Transformations};
+use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Reader, Transformations};
 
 use super::format::Format;
 use super::header::ImageHeader;
@@ -13,8 +13,13 @@ use super::rgb::{Depth, RGB, capacity_of};
 use super::{DecodeError, DecodeLimits, Image};
 
 const FORMAT: &str = "PNG";
-/// Most bytes of a chunk besides the pixels that is read.
+const CUT_SHORT: DecodeError = DecodeError::CutShort { format: FORMAT };
+/// Most bytes that the decoder takes for chunks besides the pixels.
 const ANCILLARY: u64 = 16 << 20;
+/// Most bytes of a chunk that may state an orientation.
+const METADATA: u64 = ANCILLARY / 4;
+/// Most bytes of a text that was compressed, which are Pillow's.
+const TEXT: u64 = 1 << 20;
 
 pub(super) fn header<R: BufRead + Seek>(
     source: R,
@@ -43,7 +48,9 @@ pub(super) fn decode<R: BufRead + Seek>(
         // Passes are spread over the whole image.
         pixels.resize(header.buffer as usize, 0);
         let mut rgb = Vec::new();
-        while let Some(data) = reader.next_interlaced_row().map_err(failed)? {
+        for _ in 0..interlaced_rows(header.width, header.height) {
+            let data = reader.next_interlaced_row().map_err(failed)?;
+            let data = data.ok_or(CUT_SHORT)?;
             rgb.clear();
             row.append(data.data(), &mut rgb);
             if let InterlaceInfo::Adam7(place) = data.interlace() {
@@ -51,14 +58,38 @@ pub(super) fn decode<R: BufRead + Seek>(
             }
         }
     } else {
-        while let Some(data) = reader.next_row().map_err(failed)? {
+        for _ in 0..header.height {
+            let data = reader.next_row().map_err(failed)?.ok_or(CUT_SHORT)?;
             row.append(data.data(), &mut pixels);
         }
+    }
+    match reader.next_row() {
+        // Pillow does not need what is behind the pixels: their checksum, and the last chunk.
+        Err(DecodingError::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {}
+        rest => drop(rest.map_err(failed)?),
     }
     drop(reader);
     header
         .image(pixels, 1)
         .map(|image| image.noted(row.depth.note()))
+}
+
+/// Returns the number of rows of all passes that have any.
+fn interlaced_rows(width: u32, height: u32) -> u32 {
+    // The first column and row of each pass, and the rows from one to the next.
+    let passes = [
+        (0, 0, 8),
+        (4, 0, 8),
+        (0, 4, 8),
+        (2, 0, 4),
+        (0, 2, 4),
+        (1, 0, 2),
+        (0, 1, 2),
+    ];
+    let passes = passes.iter().filter(|(left, _, _)| *left < width);
+    passes
+        .map(|(_, top, step)| height.saturating_sub(*top).div_ceil(*step))
+        .sum()
 }
 
 /// Converts rows of the decoder to RGB.
@@ -102,7 +133,8 @@ fn open<R: BufRead + Seek>(
     limits: &DecodeLimits,
 ) -> Result<(Reader<R>, ImageHeader), DecodeError> {
     // A damaged chunk that is not needed is no reason to reject the pixels.
-    let metadata = metadata(&mut source).unwrap_or_default();
+    let chunks = Chunks::read(&mut source).unwrap_or_default();
+    let orientation = chunks.metadata().orientation();
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut decoder = Decoder::new(source);
     // Colour profiles and texts are not read, however large they become.
@@ -121,13 +153,23 @@ fn open<R: BufRead + Seek>(
         bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
     });
     let reader = decoder.read_info().map_err(failed)?;
+    let info = reader.info();
+    let palette = info.palette.as_ref().map_or(0, |palette| palette.len());
+    // The decoder panics.
+    if info.color_type == ColorType::Indexed && (palette % RGB != 0 || palette > 256 * RGB) {
+        return Err(DecodeError::Damaged {
+            format: FORMAT,
+            source: format!("the palette has {palette} bytes, but colours have 3, up to 768")
+                .into(),
+        });
+    }
     let buffer = u64::from(width) * u64::from(height) * RGB as u64;
     within("a decoded size in bytes", buffer, limits.decoded_bytes)?;
     let header = ImageHeader {
         format: Format::Png,
         width,
         height,
-        orientation: metadata.orientation(),
+        orientation,
         buffer,
         // The row before and this one, in a buffer that doubles while it grows, and a row on its way out.
         working: 2 * row * u64::from(height.min(2))
@@ -135,70 +177,121 @@ fn open<R: BufRead + Seek>(
             + out_row
             + RGB as u64 * u64::from(width)
             + 2 * length.min(ANCILLARY)
+            + 4 * TEXT
             + SMALL,
         jpeg: None,
     };
     Ok((reader, header))
 }
 
-/// Returns the blocks that may state an orientation, wherever they are in the file.
-fn metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<Metadata> {
-    const SIGNATURE: u64 = 8;
-    const CHECK_SUM: i64 = 4;
-    source.seek(SeekFrom::Start(SIGNATURE))?;
-    let (mut metadata, mut profile) = (Metadata::default(), None);
-    loop {
-        let mut head = [0; 8];
-        match source.read_exact(&mut head) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
-            read => read?,
-        }
-        let [l0, l1, l2, l3, kind @ ..] = head;
-        let length = u32::from_be_bytes([l0, l1, l2, l3]);
-        if !matches!(&kind, b"eXIf" | b"iTXt" | b"tEXt" | b"zTXt") || u64::from(length) > ANCILLARY
-        {
-            if &kind == b"IEND" {
-                break;
-            }
-            source.seek_relative(i64::from(length) + CHECK_SUM)?;
-            continue;
-        }
-        let mut data = Vec::new();
-        source.take(length.into()).read_to_end(&mut data)?;
-        source.seek_relative(CHECK_SUM)?;
-        match &kind {
-            b"eXIf" => metadata.exif = Some(data),
-            b"iTXt" => metadata.xmp = xmp(&data).or(metadata.xmp),
-            compression => profile = raw_profile(&data, compression == b"zTXt").or(profile),
-        }
-    }
-    metadata.exif = metadata.exif.or(profile);
-    Ok(metadata)
+/// What is in the chunks, wherever they are in the file. Of several with the same key the last one counts, as in Pillow.
+#[derive(Default)]
+struct Chunks {
+    exif: Option<Vec<u8>>,
+    /// The text of `ImageMagick`'s raw profile.
+    profile: Option<Vec<u8>>,
+    /// XMP in UTF-8 or Latin-1, in a text of any kind.
+    xmp: Option<Vec<u8>>,
+    /// XMP in the kind of text that it belongs in, in any encoding.
+    international_xmp: Option<Vec<u8>>,
 }
 
-/// Returns the text of an `iTXt` chunk with XMP.
-fn xmp(data: &[u8]) -> Option<Vec<u8>> {
-    let rest = data.strip_prefix(b"XML:com.adobe.xmp\0")?;
-    let [is_compressed, _, rest @ ..] = rest else {
+impl Chunks {
+    fn read<R: BufRead + Seek>(source: &mut R) -> io::Result<Self> {
+        const SIGNATURE: u64 = 8;
+        const CHECK_SUM: i64 = 4;
+        source.seek(SeekFrom::Start(SIGNATURE))?;
+        let mut chunks = Self::default();
+        // The frames of an animation, and whether the image is one of them.
+        let (mut frames, mut is_frame) = (0_u32, false);
+        let mut has_pixels = false;
+        loop {
+            let mut head = [0; 8];
+            match source.read_exact(&mut head) {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+                read => read?,
+            }
+            let [l0, l1, l2, l3, kind @ ..] = head;
+            let length = u32::from_be_bytes([l0, l1, l2, l3]);
+            match &kind {
+                b"IEND" => break,
+                b"IDAT" => has_pixels = true,
+                b"fcTL" if !has_pixels => is_frame = true,
+                // Pillow reads the chunks behind the first frame only to load the second one.
+                b"fcTL" if frames.saturating_add((!is_frame).into()) > 1 && frames > 0 => break,
+                _ => (),
+            }
+            let is_wanted = matches!(&kind, b"eXIf" | b"iTXt" | b"tEXt" | b"zTXt" | b"acTL");
+            if !is_wanted || u64::from(length) > METADATA {
+                source.seek_relative(i64::from(length) + CHECK_SUM)?;
+                continue;
+            }
+            let mut data = Vec::new();
+            source.take(length.into()).read_to_end(&mut data)?;
+            source.seek_relative(CHECK_SUM)?;
+            match (&kind, data.first_chunk()) {
+                (b"acTL", Some(count)) if !has_pixels => frames = u32::from_be_bytes(*count),
+                (b"eXIf", _) => chunks.exif = Some(data),
+                _ => chunks.keep(kind, &data).unwrap_or_default(),
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// Keeps a text that may state an orientation; `None` if it is damaged.
+    fn keep(&mut self, kind: [u8; 4], data: &[u8]) -> Option<()> {
+        const XMP: &[u8] = b"XML:com.adobe.xmp";
+        let end = data.iter().position(|byte| *byte == 0)?;
+        let (key, rest) = (&data[..end], &data[end + 1..]);
+        let place = match key {
+            XMP => &mut self.xmp,
+            b"Raw profile type exif" => &mut self.profile,
+            // A block as it is.
+            b"exif" if kind == *b"tEXt" => &mut self.exif,
+            _ => return None,
+        };
+        let text = match &kind {
+            b"tEXt" => rest.to_vec(),
+            b"zTXt" => inflated(rest.get(1..)?).unwrap_or_default(),
+            _ => international(rest)?,
+        };
+        if kind == *b"iTXt" {
+            if key == XMP {
+                self.international_xmp = Some(text.clone());
+            }
+            std::str::from_utf8(&text).ok()?;
+        }
+        *place = Some(text);
+        Some(())
+    }
+
+    fn metadata(self) -> Metadata {
+        let xmp = self.xmp.filter(|text| !text.is_empty());
+        let profile = self.profile.as_deref();
+        Metadata {
+            exif: self.exif.or_else(|| profile.and_then(raw_profile)),
+            xmp: xmp.or(self.international_xmp),
+        }
+    }
+}
+
+/// Returns the text of an `iTXt` chunk, from behind its key on.
+fn international(data: &[u8]) -> Option<Vec<u8>> {
+    let [is_compressed, method, rest @ ..] = data else {
         return None;
     };
     // The language, and the keyword in that language.
     let mut parts = rest.splitn(3, |byte| *byte == 0);
     let text = parts.nth(2)?;
-    if *is_compressed == 0 {
-        return Some(text.to_vec());
+    match (is_compressed, method) {
+        (0, _) => Some(text.to_vec()),
+        (_, 0) => inflated(text),
+        _ => None,
     }
-    inflated(text)
 }
 
 /// Returns the EXIF data that `ImageMagick` writes: three lines, then hexadecimal digits.
-fn raw_profile(data: &[u8], is_compressed: bool) -> Option<Vec<u8>> {
-    let rest = data.strip_prefix(b"Raw profile type exif\0")?;
-    let text = if is_compressed {
-        inflated(rest.get(1..)?)?
-    } else {
-        rest.to_vec()
-    };
+fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     let lines = text.splitn(4, |byte| *byte == b'\n');
     let digits: Vec<u8> = lines
         .skip(3)
@@ -216,10 +309,14 @@ fn raw_profile(data: &[u8], is_compressed: bool) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// Returns the text of compressed data, or its beginning if they are cut short.
 fn inflated(data: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    let mut source = ZlibDecoder::new(data).take(ANCILLARY);
-    source.read_to_end(&mut text).ok().map(|_| text)
+    let mut source = ZlibDecoder::new(data).take(TEXT);
+    match source.read_to_end(&mut text) {
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => None,
+        _ => Some(text),
+    }
 }
 
 fn failed(source: DecodingError) -> DecodeError {

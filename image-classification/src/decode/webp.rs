@@ -9,6 +9,7 @@ use image::ImageFormat;
 use super::codecs;
 use super::header::ImageHeader;
 use super::limits::SMALL;
+use super::patched::Patched;
 use super::rgb::{RGB, buffer_of};
 use super::{DecodeError, DecodeLimits, Image, vp8l};
 
@@ -17,8 +18,12 @@ const FORMAT: &str = "WebP";
 const HEAD: usize = 25;
 /// The place of the first chunk.
 const CHUNKS: u64 = 12;
+/// The place of the flags of an extended file.
+const FLAGS: usize = 20;
 const ANIMATION: u8 = 0b10;
 const ALPHA: u8 = 0b1_0000;
+const EXIF: u8 = 0b1000;
+const XMP: u8 = 0b100;
 
 pub(super) fn header<R: BufRead + Seek>(
     mut source: R,
@@ -77,7 +82,7 @@ pub(super) fn decode<R: BufRead + Seek>(
 }
 
 fn is_animated(head: &[u8; HEAD]) -> bool {
-    head[12..16] == *b"VP8X" && head[20] & ANIMATION != 0
+    head[12..16] == *b"VP8X" && head[FLAGS] & ANIMATION != 0
 }
 
 /// The first frame of an animation, as a separate file: the decoder would blend it, and keep a canvas.
@@ -140,7 +145,7 @@ fn head<R: Read + Seek>(source: &mut R) -> io::Result<[u8; HEAD]> {
 
 /// Returns whether the pixels are in a chunk without loss, and without a flag for an alpha channel in the header.
 fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Result<bool> {
-    if head[12..16] == *b"VP8X" && head[20] & (ALPHA | ANIMATION) != 0 {
+    if head[12..16] == *b"VP8X" && head[FLAGS] & (ALPHA | ANIMATION) != 0 {
         return Ok(false);
     }
     let pixels = find_chunk(source, CHUNKS, |chunk| {
@@ -149,13 +154,17 @@ fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Resu
     Ok(pixels.is_some_and(|chunk| chunk.kind == *b"VP8L"))
 }
 
-/// Returns whether the metadata end within the file. The decoder allocates what their chunks claim: up to 4 GB.
-pub(super) fn has_whole_metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<bool> {
+/// Returns whether EXIF and XMP are to be read. As libwebp does: without its flag in the header a chunk does not count. A
+/// chunk that does not end within the file does not count either: the decoder allocates what it claims, up to 4 GB.
+pub(super) fn has_metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<[bool; 2]> {
+    let flags = head(source)?[FLAGS];
     let end = source.seek(SeekFrom::End(0))?;
-    let cut = find_chunk(source, CHUNKS, |chunk| {
-        matches!(&chunk.kind, b"EXIF" | b"XMP ") && chunk.place + u64::from(chunk.length) > end
-    })?;
-    Ok(cut.is_none())
+    let mut is_whole = |flag, kind| {
+        let chunk = find_chunk(source, CHUNKS, |chunk| chunk.kind == kind)?;
+        let is_whole = chunk.is_some_and(|chunk| chunk.place + u64::from(chunk.length) <= end);
+        io::Result::Ok(flags & flag != 0 && is_whole)
+    };
+    Ok([is_whole(EXIF, *b"EXIF")?, is_whole(XMP, *b"XMP ")?])
 }
 
 /// The head of a chunk, and the place of its content in the file.
@@ -207,7 +216,7 @@ fn table_bytes<R: BufRead + Seek>(
     }
     let size = (header.width, header.height);
     if !is_animated(head) {
-        let has_alpha = head[20] & ALPHA != 0;
+        let has_alpha = head[FLAGS] & ALPHA != 0;
         return table_bytes_of(source, CHUNKS..u64::MAX, size, has_alpha);
     }
     let Some((chunks, place)) = first_frame(source, CHUNKS..u64::MAX)? else {
@@ -290,60 +299,28 @@ fn find_in<R: BufRead + Seek>(
 }
 
 /// Returns a reader that claims an alpha channel for a lossless image; the decoder looks at the claim only to choose
-/// its output.
+/// its output. Of an image with flags for chunks that it lacks, which the decoder rejects, the reader takes them away.
 fn patched<R: BufRead + Seek>(mut source: R, head: &[u8; HEAD]) -> io::Result<Patched<R>> {
-    // The flags of extensions, or the highest bits of the size in VP8L's own header.
-    let claim = if head[12..16] == *b"VP8X" { 20 } else { 24 };
-    let is_lossless = is_lossless(&mut source, head)?;
-    source.rewind()?;
-    Ok(Patched {
-        source,
-        place: 0,
-        patch: is_lossless.then(|| (claim, head[claim as usize] | ALPHA)),
-    })
-}
-
-/// A source with one changed byte.
-struct Patched<R> {
-    source: R,
-    place: u64,
-    patch: Option<(u64, u8)>,
-}
-
-impl<R: BufRead> Read for Patched<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.fill_buf()?.read(out)?;
-        self.consume(count);
-        Ok(count)
-    }
-}
-
-impl<R: BufRead> BufRead for Patched<R> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let buffer = self.source.fill_buf()?;
-        match &self.patch {
-            Some((at, byte)) if *at == self.place && !buffer.is_empty() => {
-                Ok(std::slice::from_ref(byte))
-            }
-            Some((at, _)) if *at > self.place => {
-                let most = usize::try_from(at - self.place).unwrap_or(usize::MAX);
-                Ok(&buffer[..buffer.len().min(most)])
-            }
-            _ => Ok(buffer),
+    let is_extended = head[12..16] == *b"VP8X";
+    // The highest bits of the size in VP8L's own header.
+    let place = if is_extended { FLAGS } else { 24 };
+    let mut byte = head[place];
+    if is_lossless(&mut source, head)? {
+        byte |= ALPHA;
+    } else if is_extended && byte & (ALPHA | ANIMATION) == ALPHA {
+        let is_alpha = |chunk: &Chunk| matches!(&chunk.kind, b"VP8L" | b"ALPH");
+        if find_chunk(&mut source, CHUNKS, is_alpha)?.is_none() {
+            byte &= !ALPHA;
         }
     }
-
-    fn consume(&mut self, count: usize) {
-        self.source.consume(count);
-        self.place += count as u64;
+    for (flag, kind) in [(EXIF, *b"EXIF"), (XMP, *b"XMP ")] {
+        let is_wrong = is_extended && byte & flag != 0;
+        if is_wrong && find_chunk(&mut source, CHUNKS, |chunk| chunk.kind == kind)?.is_none() {
+            byte &= !flag;
+        }
     }
-}
-
-impl<R: Seek> Seek for Patched<R> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.place = self.source.seek(to)?;
-        Ok(self.place)
-    }
+    source.rewind()?;
+    Ok(Patched::new(source, place as u64, byte))
 }
 
 /// Bytes that the decoder takes: planes of a lossy image, four channels of a lossless one or of its alpha, the canvas
@@ -358,8 +335,8 @@ fn working(header: &ImageHeader, head: &[u8; HEAD], length: u64) -> u64 {
         b"VP8 " => lossy,
         b"VP8L" => lossless,
         // A frame in four channels and its file, besides the canvas.
-        _ if head[20] & ANIMATION != 0 => pixels * 4 + (lossy + alpha).max(lossless) + length,
-        _ if head[20] & ALPHA != 0 => lossy + alpha,
+        _ if head[FLAGS] & ANIMATION != 0 => pixels * 4 + (lossy + alpha).max(lossless) + length,
+        _ if head[FLAGS] & ALPHA != 0 => lossy + alpha,
         _ => lossy.max(lossless),
     };
     // Partitions are read whole; one may claim 16 MiB that the file has not.
