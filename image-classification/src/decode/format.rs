@@ -275,22 +275,23 @@ pub(super) fn format_of(head: &[u8]) -> Option<Recognised> {
     recognise(head).or_else(|| is_tga(head).then_some(Recognised::Decoded(Format::Tga)))
 }
 
-/// Returns whether every field of a header of TGA has one of the few values that it may have.
+/// Returns whether the fields of a header of TGA have one of the few values that they may have.
 fn is_tga(head: &[u8]) -> bool {
     let Some(header) = head.first_chunk::<18>() else {
         return false;
     };
     let [_, map, kind, _, _, _, _, map_bits, ..] = *header;
-    let [w0, w1, h0, h1, bits, flags] = header[12..] else {
+    let [w0, w1, h0, h1, bits, _] = header[12..] else {
         return false;
     };
     let map_fits = match (map, kind) {
         (1, 1 | 9) => matches!(map_bits, 15 | 16 | 24 | 32) && bits == 8,
         (0 | 1, 2 | 10) => matches!(bits, 15 | 16 | 24 | 32),
+        (0, 3) if bits == 1 => true,
         (0 | 1, 3 | 11) => matches!(bits, 8 | 16),
         _ => false,
     };
-    map_fits && [w0, w1] != [0, 0] && [h0, h1] != [0, 0] && flags & 0xc0 == 0
+    map_fits && [w0, w1] != [0, 0] && [h0, h1] != [0, 0]
 }
 
 /// Returns whether `ending`, without the dot, is one of image files.

@@ -17,7 +17,9 @@ mod note;
 mod orientation;
 mod patched;
 mod png;
+mod pnm;
 mod rgb;
+mod tga;
 mod tiff;
 mod vp8l;
 mod webp;
@@ -105,9 +107,9 @@ impl Image {
             Format::WebP => webp::decode(source, length, limits, spare),
             Format::Bmp => bmp::decode(bytes, limits, spare),
             Format::Ico => ico::decode(source, limits, spare),
-            Format::Pnm => codecs::decode(source, ImageFormat::Pnm, limits, spare),
+            Format::Pnm => pnm::decode(bytes, limits, spare),
             Format::Qoi => codecs::decode(source, ImageFormat::Qoi, limits, spare),
-            Format::Tga => codecs::decode(source, ImageFormat::Tga, limits, spare),
+            Format::Tga => tga::decode(bytes, limits, spare),
             #[cfg(feature = "jpeg-xl")]
             Format::JpegXl => jxl::decode(source, length, limits, spare),
             #[cfg(not(feature = "jpeg-xl"))]
@@ -150,9 +152,9 @@ fn read_header<R: BufRead + Seek>(
         Format::WebP => webp::header(source, length, limits),
         Format::Ico => ico::header(source, length, limits),
         Format::Bmp => bmp::header(source, length, limits),
-        Format::Pnm => codecs::header(source, ImageFormat::Pnm, limits),
+        Format::Pnm => pnm::header(source, length, limits),
         Format::Qoi => codecs::header(source, ImageFormat::Qoi, limits),
-        Format::Tga => codecs::header(source, ImageFormat::Tga, limits),
+        Format::Tga => tga::header(source, limits),
         #[cfg(feature = "jpeg-xl")]
         Format::JpegXl => jxl::header(source, length, limits),
         #[cfg(not(feature = "jpeg-xl"))]

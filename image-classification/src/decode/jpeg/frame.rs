@@ -29,6 +29,8 @@ pub(in crate::decode) struct Frame {
     pub(super) precision: u8,
     is_progressive: bool,
     is_lossless: bool,
+    /// Whether scans have all coefficients of their components, in Huffman codes.
+    pub(super) is_baseline: bool,
     components: SmallVec<[Component; 4]>,
     /// Bytes of the file.
     length: u64,
@@ -69,6 +71,8 @@ impl Frame {
                 0x00 | 0x01 | 0xd0..=0xd8 => continue,
                 // The end of the image or a scan before any frame.
                 0xd9 | 0xda => break,
+                // The frame of JPEG-LS.
+                0xf7 => return Err(ErrorKind::Unsupported.into()),
                 _ => (),
             }
             let mut length = [0; 2];
@@ -121,6 +125,7 @@ impl Frame {
             precision: *precision,
             is_progressive: matches!(kind, 0xc2 | 0xc6 | 0xca | 0xce),
             is_lossless: matches!(kind, 0xc3 | 0xc7 | 0xcb | 0xcf),
+            is_baseline: matches!(kind, 0xc0 | 0xc1),
             components: components
                 .iter()
                 .map(|[id, factors, _]| Component {
@@ -169,10 +174,15 @@ impl Frame {
         (most(|factors| factors.0), most(|factors| factors.1))
     }
 
-    /// Returns whether four channels are upsampled here and not by the decoder, which cannot reduce them then.
+    /// Returns whether channels are upsampled here and not by the decoder, which cannot reduce them then: four, and
+    /// three of which chroma has more samples than luma.
     pub(super) fn has_own_upsampling(&self) -> bool {
         let most = self.most_factors();
-        self.components.len() == 4 && self.factors().any(|factors| factors != most)
+        match self.components.len() {
+            3 => self.components[0].factors != most,
+            4 => self.factors().any(|factors| factors != most),
+            _ => false,
+        }
     }
 
     /// Returns whether [`decode_bytes`](Self::decode_bytes) depends on the reduction.
@@ -198,6 +208,7 @@ impl Frame {
             precision: 8,
             is_progressive: true,
             is_lossless: false,
+            is_baseline: false,
             components: SmallVec::from_elem(component, components as usize),
             length,
             tables: MOST_TABLES.min(length / 16),
@@ -238,7 +249,9 @@ impl Frame {
         // Halved chroma is upsampled by the row; other factors, and four channels, a plane at a time.
         let usual = match count {
             1 => true,
-            3 => (most_h.max(most_v) <= 2) && self.factors().skip(1).all(|chroma| chroma == (1, 1)),
+            3 if !self.has_own_upsampling() => {
+                (most_h.max(most_v) <= 2) && self.factors().skip(1).all(|chroma| chroma == (1, 1))
+            }
             _ => self.has_own_upsampling(),
         };
         let upsampled = if even || usual { 0 } else { pixels * count };

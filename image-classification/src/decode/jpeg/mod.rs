@@ -33,11 +33,11 @@ pub(super) fn decode(
     spare: Vec<u8>,
     reduction: impl FnOnce(u32, u32) -> u32,
 ) -> Result<Image, DecodeError> {
+    let header = header(Cursor::new(bytes), limits)?;
     // libjpeg fills in the missing part, and the answer would be confident but wrong.
     if !scans::have_their_end(bytes) {
         return Err(DecodeError::CutShort { format: FORMAT });
     }
-    let header = header(Cursor::new(bytes), limits)?;
     let frame = header.jpeg.as_ref().expect("the header of a JPEG");
     let (bytes, ids) = if frame.has_equal_ids() {
         let ids = frame.ids();
@@ -67,14 +67,14 @@ pub(super) fn decode(
         _ => 1,
     };
     let is_complete = !frame.is_progressive() || scans::are_complete(&bytes, &ids);
+    // libjpeg smooths what coarse scans give, and planes are decoded without that.
+    if frame.has_own_upsampling() && !is_complete {
+        return Err(unsupported(
+            "missing last scans of channels with this sampling",
+        ));
+    }
     let pixels = if frame.has_own_upsampling() {
-        let is_ycck = decoder.jpeg_color_space() == ColorSpace::Ycck;
-        ink_planes(
-            decoder,
-            frame,
-            is_ycck,
-            capacity_of(spare, header.pixel_bytes(1))?,
-        )?
+        upsampled(decoder, frame, capacity_of(spare, header.pixel_bytes(1))?)?
     } else {
         decoder.set_scale(ScalingFactor::try_new(1, reduction).map_err(failed)?);
         let size = decoder.output_buffer_size().map_err(failed)?;
@@ -107,6 +107,11 @@ fn decoder<'a>(
         max_scans: MOST_SCANS,
         ..libjpeg_turbo_rs::DecodeLimits::default()
     };
+    if frame.is_baseline && scans::are_of_some_components(bytes, frame.ids().len()) {
+        return Err(unsupported(
+            "baseline scans of several components, but not of all",
+        ));
+    }
     let decoder = Decoder::new_with_limits(bytes, codec_limits).map_err(failed)?;
     // Memory was counted for the first frame; no encoder writes a file with another one.
     if frame.is(decoder.header()) {
@@ -116,22 +121,29 @@ fn decoder<'a>(
     }
 }
 
-/// Returns the RGB of four components that are sampled differently.
-fn ink_planes(
+/// Returns the RGB of three or four components that are sampled differently.
+fn upsampled(
     decoder: Decoder<'_>,
     frame: &Frame,
-    is_ycck: bool,
     mut pixels: Vec<u8>,
 ) -> Result<Vec<u8>, DecodeError> {
-    Planes::decode(decoder, frame)?.rows(|row| {
-        for pixel in row.as_chunks::<4>().0 {
-            let mut ink = *pixel;
-            if is_ycck {
-                let [y, cb, cr, _] = ink;
-                ink[..RGB].copy_from_slice(&rgb_from_ycc([y, cb, cr]).map(|level| 255 - level));
-            }
-            pixels.extend_from_slice(&rgb_from_inverted_ink(ink));
+    let space = decoder.jpeg_color_space();
+    Planes::decode(decoder, frame)?.rows(|row| match space {
+        ColorSpace::YCbCr => {
+            let rgb = row.as_chunks().0.iter().map(|ycc| rgb_from_ycc(*ycc));
+            pixels.extend(rgb.flatten());
         }
+        ColorSpace::Cmyk | ColorSpace::Ycck => {
+            for pixel in row.as_chunks::<4>().0 {
+                let mut ink = *pixel;
+                if space == ColorSpace::Ycck {
+                    let [y, cb, cr, _] = ink;
+                    ink[..RGB].copy_from_slice(&rgb_from_ycc([y, cb, cr]).map(|level| 255 - level));
+                }
+                pixels.extend_from_slice(&rgb_from_inverted_ink(ink));
+            }
+        }
+        _ => pixels.extend_from_slice(row),
     })?;
     Ok(pixels)
 }
@@ -174,6 +186,9 @@ pub(super) fn decode_chunk(
     if frame.decode_bytes(1) > most_bytes || frame.precision != 8 {
         return Err(unsupported("strips or tiles of this kind"));
     }
+    if is_ycbcr && frame.has_own_upsampling() {
+        return Err(unsupported("luma that is sampled less than chroma"));
+    }
     let mut decoder = decoder(&bytes, frame, limits)?;
     let mut out = capacity_of(Vec::new(), (width * height * samples) as u64)?;
     if is_ycbcr {
@@ -204,6 +219,9 @@ pub(super) fn header<R: BufRead + Seek>(
         }
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             return Err(damaged("there is no frame before the first scan"));
+        }
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            return Err(DecodeError::UnsupportedFormat { format: "JPEG-LS" });
         }
         Err(error) => return Err(DecodeError::Unreadable(error)),
     };
@@ -257,4 +275,39 @@ fn failed(source: JpegError) -> DecodeError {
 /// (`CMYK;I` in its JPEG plugin).
 fn rgb_from_inverted_ink(ink: [u8; 4]) -> [u8; RGB] {
     rgb_from_ink(ink.map(|ink| 255 - ink))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a file with a frame of three components and empty scans of some of them.
+    fn of_scans(scans: &[&[u8]]) -> Vec<u8> {
+        let mut file = b"\xff\xd8\xff\xc0\0\x11\x08\0\x08\0\x08\x03".to_vec();
+        file.extend([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0]);
+        for ids in scans {
+            file.extend([0xff, 0xda, 0, 6 + 2 * ids.len() as u8, ids.len() as u8]);
+            file.extend(ids.iter().flat_map(|id| [*id, 0]));
+            file.extend([0, 63, 0]);
+        }
+        file.extend(b"\xff\xd9");
+        file
+    }
+
+    #[test]
+    fn scans_of_some_components_are_named() {
+        let error = |scans: &[&[u8]]| {
+            Image::decode(&of_scans(scans), &DecodeLimits::default()).unwrap_err()
+        };
+        for scans in [&[&[1, 2][..], &[3]], &[&[1], &[2, 3][..]]] {
+            let error = error(scans);
+            assert_eq!(error.code(), "unsupported-picture", "{error:?}");
+            assert!(format!("{error:?}").contains("baseline scans of several"));
+            assert_eq!(error.hint(), "convert the image to PNG or JPEG");
+        }
+        // These have no tables.
+        for scans in [&[&[1, 2, 3][..]][..], &[&[1], &[2], &[3]]] {
+            assert_eq!(error(scans).code(), "damaged-picture");
+        }
+    }
 }

@@ -62,6 +62,17 @@ pub(super) fn have_their_end(bytes: &[u8]) -> bool {
     scan.is_some_and(|scan| scan.rest.windows(2).rev().any(|pair| pair == [0xff, 0xd9]))
 }
 
+/// Returns whether a scan has several of `count` components, but not all.
+pub(super) fn are_of_some_components(bytes: &[u8], count: usize) -> bool {
+    let scans = Segments::new(bytes).filter(|segment| segment.kind == START_OF_SCAN);
+    let mut counts = scans.map(|scan| scan.content.first().map_or(0, |count| (*count).into()));
+    match counts.next() {
+        // Nothing follows a scan of all components.
+        Some(first) if first < count => first > 1 || counts.any(|found| found > 1),
+        _ => false,
+    }
+}
+
 /// Returns whether the scans of a progressive JPEG bring every coefficient of every component to its last bit.
 pub(super) fn are_complete(bytes: &[u8], components: &[u8]) -> bool {
     // Bits that are missing; a coefficient that no scan has is 0 in the whole image.
