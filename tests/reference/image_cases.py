@@ -22,8 +22,8 @@ from PIL import Image
 
 # The tests run it without the script's folder in the path.
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from image_files import (bmp, bmp_rows, chunk, exif, gif, ico, insert_segment, pattern, png, reference, same_ids, tiff,
-                         with_later_height, without_last_scans, xmp)
+from image_files import (bmp, bmp_rows, chunk, exif, exif_of, gif, ico, insert_segment, of_planes, pattern, png, reference,
+                         same_ids, tiff, with_later_height, without_last_scans, xmp)
 
 SIZES = [(1, 1), (7, 5), (33, 31), (64, 48)]
 
@@ -58,11 +58,17 @@ def jpegs():
         for ids in ((1, 1, 3), (1, 2, 1), (1, 2, 2), (5, 5, 5)):
             data[frame + 10:frame + 19:3] = bytes(ids)
             yield "jpeg ids not repeated", bytes(data), {"refused": "unsupported-picture"}
+        # Luma that is sampled less than chroma.
+        for factors in ([(1, 1), (2, 2), (2, 2)], [(1, 1), (1, 1), (2, 1)], [(2, 1), (1, 2), (1, 1)], [(1, 1), (1, 2), (1, 1)],
+                        [(1, 1), (4, 1), (2, 1)], [(2, 2), (1, 1), (1, 1)], [(1, 1), (1, 1), (1, 1)]):
+            yield "jpeg planes", of_planes(width, height, factors), {}
         yield "jpeg height later", with_later_height(saved(rgb, "JPEG")), {"refused": "unsupported-picture"}
     rgb = Image.fromarray(pattern(64, 48, 3))
     data = saved(rgb, "JPEG", progressive=True)
     for scans in range(1, 10):
         yield "jpeg scans missing", without_last_scans(data, scans), {"note": "scans-missing"}
+    ink = saved(Image.fromarray(pattern(64, 48, 4), "CMYK"), "JPEG", progressive=True, subsampling=2)
+    yield "jpeg scans missing cmyk", without_last_scans(ink, 3), {"refused": "unsupported-picture"}
     yield "jpeg scans complete", without_last_scans(data, 10), {}
     yield "jpeg progressive", data, {}
 
@@ -83,6 +89,86 @@ def orientations():
         data = data[:20] + bytes([data[20] & ~0x0c | flags]) + data[21:]
         return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
 
+    def webp_with_flags(flags, *chunks):
+        data = saved(rgb, "WEBP", lossless=True)[12:]
+        body = struct.pack("<4sIIHBHB", b"VP8X", 10, flags, 32, 0, 19, 0) + data
+        for kind, block in chunks:
+            body += kind + struct.pack("<I", len(block)) + block + b"\0" * (len(block) % 2)
+        return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+    for block, packet in ((exif(6), xmp(8)), (exif(9), xmp(3))):
+        for flags in (0, 4, 8, 12):
+            # A chunk without its flag does not count, and a flag without its chunk does no harm.
+            for chunks in ([], [(b"EXIF", block)], [(b"XMP ", packet)], [(b"EXIF", block), (b"XMP ", packet)]):
+                yield "webp orientation flags", webp_with_flags(flags, *chunks), {}
+    value = {orientation: struct.pack("<I", orientation) for orientation in range(1, 9)}
+    outside = (271, 2, 9, b"\xff\xff\0\0")
+    packet = xmp(8)
+    for name, block in {
+        "twice": exif_of((274, 3, 1, value[6]), (274, 3, 1, value[3])),
+        "twice, the first of no type": exif_of((274, 0, 1, value[6]), (274, 3, 1, value[3])),
+        "twice, the first without values": exif_of((274, 3, 0, value[6]), (274, 3, 1, value[3])),
+        "type 0": exif_of((274, 0, 1, value[6])),
+        "type 13": exif_of((274, 13, 1, value[6])),
+        "type 14": exif_of((274, 14, 1, value[6])),
+        "type 16": exif_of((274, 16, 1, b"\x1a\0\0\0")) + value[6] + bytes(4),
+        "type 17": exif_of((274, 17, 1, b"\x1a\0\0\0")) + value[6] + bytes(4),
+        "type 129": exif_of((274, 129, 1, value[6])),
+        "two values": exif_of((274, 3, 2, b"\6\0\3\0")),
+        "three values": exif_of((274, 3, 3, b"\x1a\0\0\0")) + b"\6\0\3\0\3\0",
+        "no values": exif_of((274, 3, 0, value[6])),
+        "values outside": exif_of((274, 3, 9, b"\xff\xff\0\0")),
+        "behind a value outside": exif_of(outside, (274, 3, 1, value[6])),
+        "before a value outside": exif_of((274, 3, 1, value[6]), outside),
+        "behind too many values": exif_of((271, 2, 1 << 31, value[6]), (274, 3, 1, value[6])),
+        "behind a tag again": exif_of((271, 2, 1, value[6]), (271, 2, 1 << 31, value[6]),
+                                      (274, 16, 3, struct.pack("<I", 50))) + value[6] + bytes(20),
+        "behind a cut": exif_of((274, 3, 1, value[6]), count=3),
+        "in a cut": exif_of((274, 3, 1, value[6]))[:18],
+        "no directory": exif_of((274, 3, 1, value[6]))[:8],
+    }.items():
+        for beside in ([], [packet]):
+            texts = [chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + text) for text in beside]
+            yield f"png orientation {name}", png_with(chunk(b"eXIf", block), *texts), {}
+            chunks = [(b"EXIF", block), *((b"XMP ", text) for text in beside)]
+            yield f"webp orientation {name}", webp_with_flags(8 + 4 * len(beside), *chunks), {}
+            data = insert_segment(jpeg, 0xe1, b"Exif\0\0" + block)
+            for text in beside:
+                data = insert_segment(data, 0xe1, b"http://ns.adobe.com/xap/1.0/\0" + text)
+            yield f"jpeg orientation {name}", data, {}
+    # What does not begin as a block: Pillow then ignores XMP too, and rejects the other formats.
+    for block in (b"", b"II", b"II*\0", b"xxxx" + exif(6), b"Exif\0\0" * 3 + exif(6), b"II+\0" + exif(6)[4:],
+                  b"MM\0+" + exif(6)[4:], b"II*\0\xff\xff\0\0", b"II\0*" + exif(6)[4:], b"MM*\0" + exif(6, order=">")[4:]):
+        data = insert_segment(jpeg, 0xe1, b"http://ns.adobe.com/xap/1.0/\0" + packet)
+        yield "jpeg orientation start", insert_segment(data, 0xe1, b"Exif\0\0" + block), {}
+    # Texts of PNG, of which the last one with a key counts.
+    key, profile = b"XML:com.adobe.xmp\0", b"Raw profile type exif\0"
+    digits = f"\nexif\n{len(exif(6)):8}\n{exif(6).hex()}\n".encode()
+    texts = {
+        "text": chunk(b"tEXt", key + xmp(6)),
+        "compressed": chunk(b"zTXt", key + b"\0" + zlib.compress(xmp(3))),
+        "cut short": chunk(b"zTXt", key + b"\0" + zlib.compress(xmp(5))[:-9]),
+        "damaged": chunk(b"zTXt", key + b"\0xx" + zlib.compress(xmp(5))),
+        "empty": chunk(b"tEXt", key),
+        "international": chunk(b"iTXt", key + b"\0\0\0\0" + xmp(8)),
+        "other method": chunk(b"iTXt", key + b"\1\1\0\0" + zlib.compress(xmp(2))),
+        "no UTF-8": chunk(b"iTXt", key + b"\0\0\0\0\xff" + xmp(4)),
+        "profile": chunk(b"iTXt", profile + b"\0\0\0\0" + digits),
+        "block": chunk(b"tEXt", b"exif\0" + exif(7)),
+    }
+    for first, one in texts.items():
+        yield f"png orientation {first}", png_with(one), {}
+        for second, two in texts.items():
+            yield f"png orientation {first} and {second}", png_with(one, two), {}
+            yield f"png orientation {first} and {second} after", png_with(one, two, after=True), {}
+    # Of an animation, the chunks behind the first frame count only if there is no second one.
+    place = plain.index(b"IEND") - 4
+    for frames in (1, 2):
+        for is_frame in (False, True):
+            control = [chunk(b"fcTL", struct.pack(">5I2H2B", number, 33, 20, 0, 0, 1, 10, 0, 0)) for number in (0, 1)]
+            start = chunk(b"acTL", struct.pack(">II", frames, 0)) + control[0] * is_frame
+            animation = plain[:33] + start + plain[33:place] + control[is_frame]
+            yield "png orientation animated", animation + chunk(b"eXIf", exif(6)) + plain[place:], {}
     for orientation in range(0, 10):
         for order in "<>":
             for kind in (3, 4):
@@ -152,6 +238,20 @@ def pngs():
         for interlaced in (False, True):
             yield "png few bits", png((33, 31), 16, color, interlaced, most=4095), {"note": "few-bits"}
             yield "png many bits", png((33, 31), 16, color, interlaced, most=16383), {}
+    for color, interlaced in ((0, False), (2, True), (3, False), (6, True)):
+        for size in SIZES:
+            data = png(size, 8, color, interlaced)
+            # All pixels are there without the checksums behind them and the last chunk.
+            for missing in (1, 11, 12, 14, 16, 17, 20):
+                yield "png no end", data[:-missing], {}
+            for kept in (0, 4, 8):
+                yield "png cut short", data[:data.index(b"IDAT") + kept], {"refused": "damaged-picture"}
+    for colours in (31, 771):
+        data = png((7, 5), 4, 3)
+        place = data.index(b"PLTE") - 4
+        end = data.index(b"IDAT") - 4
+        palette = chunk(b"PLTE", bytes(colours))
+        yield "png palette of part of a colour", data[:place] + palette + data[end:], {"refused": "damaged-picture"}
     profile = b"icc\0\0" + zlib.compress(bytes(900_000), 9)
     yield "png large profile", png((7, 5), 8, 2, before=[chunk(b"iCCP", profile)]), {}
 
@@ -178,18 +278,28 @@ def gifs():
 
 def bmps():
     rng = np.random.default_rng(4)
+
+    def no_offset(data):
+        return data[:10] + bytes(4) + data[14:]
+
     for width, height in SIZES:
         for bits in (1, 4, 8):
             samples = pattern(width, height, 1)[..., 0] >> (8 - bits)
             colours = rng.integers(0, 256, 4 << bits, dtype=np.uint8).tobytes()
             rows = bmp_rows(samples, bits)
             yield f"bmp {bits}", bmp(width, height, bits, rows, palette=colours), {}
+            yield f"bmp {bits} no offset", no_offset(bmp(width, height, bits, rows, palette=colours)), {}
             place = struct.pack("<I", 54)
             wrong = bmp(width, height, bits, rows, palette=colours)
             yield f"bmp {bits} offset of the palette", wrong[:10] + place + wrong[14:], {}
             yield f"bmp {bits} top down", bmp(width, height, bits, rows, palette=colours, top_down=True), {}
             three = b"".join(colours[place:place + 3] for place in range(0, len(colours), 4))
-            yield f"bmp {bits} core", bmp(width, height, bits, rows, palette=three, core=True), {}
+            core = bmp(width, height, bits, rows, palette=three, core=True)
+            yield f"bmp {bits} core", core, {}
+            yield f"bmp {bits} core no offset", no_offset(core), {}
+            yield f"bmp {bits} core offset of the palette", core[:10] + struct.pack("<I", 26) + core[14:], {}
+            few = bmp(width, height, bits, rows, palette=colours[:8])
+            yield f"bmp {bits} few colours no offset", no_offset(few), {}
         deep = pattern(width, height, 2)
         rows = bmp_rows(deep, 16)
         yield "bmp 555", bmp(width, height, 16, rows), {}
@@ -198,8 +308,17 @@ def bmps():
             yield f"bmp masks {name}", bmp(width, height, 16, rows, compression=3, masks=packed), {}
         for bits in (24, 32):
             samples = pattern(width, height, bits // 8)
-            yield f"bmp {bits}", bmp(width, height, bits, bmp_rows(samples, bits)), {}
+            data = bmp(width, height, bits, bmp_rows(samples, bits))
+            yield f"bmp {bits}", data, {}
+            yield f"bmp {bits} no offset", no_offset(data), {}
+            yield f"bmp {bits} no planes", data[:26] + b"\0\0" + data[28:], {}
         packed = struct.pack("<III", 0xff0000, 0xff00, 0xff)
+        rows = bmp_rows(pattern(width, height, 3), 24)
+        masked = bmp(width, height, 24, rows, compression=3, masks=packed)
+        yield "bmp masks 24", masked, {}
+        yield "bmp masks 24 no offset", no_offset(masked), {}
+        yield "bmp masks 32 no offset", no_offset(bmp(width, height, 32, bmp_rows(pattern(width, height, 4), 32),
+                                                      compression=3, masks=packed)), {}
         yield "bmp masks 32", bmp(width, height, 32, bmp_rows(pattern(width, height, 4), 32), compression=3, masks=packed), {}
     colours = rng.integers(1, 256, 1024, dtype=np.uint8).tobytes()
     # Pillow takes the end of an empty row for nothing, and wants as many pixels as the image has.
@@ -263,6 +382,29 @@ def tgas():
             yield "tga 16 bits", header + raw, {}
 
 
+        for mode, channels, kind in [("L", 1, 3), ("LA", 2, 3), ("RGB", 3, 2), ("RGBA", 4, 2)]:
+            # Bits of attributes that the colour has not, and of interleaved rows.
+            for flags in (0, 1, 8, 0x28, 0x48, 0xe0):
+                header = struct.pack("<BBBHHBHHHHBB", 0, 0, kind, 0, 0, 0, 0, 0, width, height, 8 * channels, flags)
+                yield f"tga {mode} attributes", header + pattern(width, height, channels).tobytes(), {}
+        for flags in (8, 0x28):
+            header = struct.pack("<BBBHHBHHHHBB", 0, 1, 1, 0, 256, 24, 0, 0, width, height, 8, flags)
+            yield "tga palette attributes", header + bytes(range(256)) * 3 + pattern(width, height, 1).tobytes(), {}
+        for kind in (3, 11):
+            header = struct.pack("<BBBHHBHHHHBB", 0, 1, kind, 0, 256, 24, 0, 0, width, height, 8, 0)
+            data = header + bytes(range(256)) * 3 + bytes(2 * width * height)
+            yield "tga grey palette", data, {"refused": "unsupported-picture"}
+        bits = Image.fromarray(pattern(width, height, 1)[..., 0]).convert("1")
+        for orientation in (-1, 1):
+            data = saved(bits, "TGA", orientation=orientation, id_section=b"name")
+            yield "tga bits", data, {}
+            yield "tga bits from the right", data[:17] + bytes([data[17] | 0x10]) + data[18:], {}
+        header = struct.pack("<BBBHHBHHHHBB", 3, 0, 3, 0, 0, 0, 0, 0, width, height, 1, 0)
+        rows = np.packbits(pattern(width, height, 1)[..., 0] > 99, axis=1).tobytes()
+        yield "tga bits behind a text", header + bytes(3) + rows, {}
+        yield "tga bits cut short", header + bytes(3) + rows[:-1], {"refused": "damaged-picture"}
+
+
 def pnms():
     for width, height in SIZES:
         rgb = Image.fromarray(pattern(width, height, 3))
@@ -271,6 +413,13 @@ def pnms():
         grey, samples = pattern(width, height, 1), pattern(width, height, 3)
         text = " ".join(map(str, samples.reshape(-1)))
         yield "pnm text", f"P3\n# comment\n{width} {height}\n255\n{text}\n".encode(), {}
+        lines = text.replace(" ", " # 7 8 9\n ")
+        yield "pnm text comments", f"P3\n{width} # comment\n{height}\n255\n# 1\r{lines}\n".encode(), {}
+        for most in (255, 65535):
+            levels = " #9#\n\n ".join(map(str, grey.reshape(-1).astype(np.int64) * (most // 255)))
+            yield "pnm text comments grey", f"P2\n{width} {height}\n{most}\n{levels}\n#".encode(), {}
+        bits = "".join(map(str, grey.reshape(-1) % 2))
+        yield "pnm text comments bits", f"P1\n{width} {height}\n#0\n{bits[0]}#1\n{bits[1:]}\n".encode(), {}
         yield "pnm deep grey", b"P5 %d %d 65535\n" % (width, height) + (grey.astype(">u2") * 257).tobytes(), {}
         yield "pnm deep rgb", b"P6 %d %d 65535\n" % (width, height) + (samples.astype(">u2") * 257 + 77).tobytes(), {}
         yield "pnm 12 bits", b"P5 %d %d 4095\n" % (width, height) + (grey.astype(">u2") * 16).tobytes(), {}
@@ -303,6 +452,9 @@ def webps():
             yield f"{name}", saved(image, "WEBP", quality=80, exact=True), {}
             yield f"{name} animated lossy", saved(image, "WEBP", quality=80, exact=True, save_all=True,
                                                   append_images=[image.rotate(180)]), {}
+            data = saved(image.convert("RGB"), "WEBP", quality=80)[12:]
+            body = struct.pack("<4sIIHBHB", b"VP8X", 10, 0x10, width - 1, 0, height - 1, 0) + data
+            yield "webp alpha flag alone", b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body, {}
             yield f"{name} profile", saved(image, "WEBP", lossless=True, exact=True, icc_profile=b"profile"), {}
             # The first frame alone counts, and is not blended with anything.
             yield f"{name} animated", saved(image, "WEBP", lossless=True, exact=True, save_all=True,
@@ -458,6 +610,7 @@ def named():
         "cr2": b"II*\0\x10\0\0\0CR\2\0", "cr3": b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raf": b"FUJIFILMCCD-RAW 0201",
         "orf": b"IIRO\x08\0\0\0", "rw2": b"IIU\0\x18\0\0\0", "x3f": b"FOVb\2\0\2\0", "mrw": b"\0MRM\0\0\0\0",
         "xcf": b"gimp xcf file\0", "icns": b"icns\0\0\1\0", "cursor": b"\0\0\2\0\1\0\x20\x20\0\0", "hdr": b"#?RADIANCE\n",
+        "jpeg-ls": b"\xff\xd8\xff\xf7",
         "jpeg xr": b"II\xbc\x01\x08\0\0\0", "fits": b"SIMPLE  =                    T", "sgi": b"\x01\xda\x01\x01\0\3",
     }
     for name, head in heads.items():

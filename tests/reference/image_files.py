@@ -46,6 +46,12 @@ def exif(orientation, kind=3, order="<", prefix=b""):
     return prefix + mark + struct.pack(order + "HIHHHI", 42, 8, 1, 274, kind, 1) + value + bytes(4) + behind
 
 
+def exif_of(*entries, count=None):
+    """An EXIF block of entries, each (tag, type, count, value of 4 bytes); the directory may state another number of them."""
+    body = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    return struct.pack("<2sHIH", b"II", 42, 8, len(entries) if count is None else count) + body + bytes(4)
+
+
 def xmp(orientation, element=False):
     stated = (f"<rdf:Description><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>" if element
               else f'<rdf:Description tiff:Orientation="{orientation}"/>')
@@ -364,6 +370,26 @@ def same_ids(data, value=1):
             for index in range(data[place + 4]):
                 data[place + 5 + 2 * index] = value
     return bytes(data)
+
+
+def of_planes(width, height, factors):
+    """A JPEG of a scan for each component, with these (horizontal, vertical) sampling factors."""
+    most = [max(factor[side] for factor in factors) for side in (0, 1)]
+    head, scans, frame = b"", [], b""
+    for index, (across, down) in enumerate(factors):
+        size = -(-width * across // most[0]), -(-height * down // most[1])
+        out = io.BytesIO()
+        Image.fromarray(pattern(*size, 3)[..., index]).save(out, "JPEG", quality=80)
+        data = out.getvalue()
+        places = {kind: place for place, kind in segments(data)}
+        # The tables are the same for all.
+        head = data[:places[0xc0]], data[places[0xc0] + 13:places[0xda]]
+        frame += bytes([index + 1, across << 4 | down, 0])
+        scan = bytearray(data[places[0xda]:-2])
+        scan[5] = index + 1
+        scans.append(bytes(scan))
+    frame = struct.pack(">HHBHHB", 0xffc0, 8 + len(frame), 8, height, width, len(factors)) + frame
+    return head[0] + frame + head[1] + b"".join(scans) + b"\xff\xd9"
 
 
 def without_last_scans(data, count):

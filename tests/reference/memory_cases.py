@@ -18,7 +18,7 @@ from PIL import Image
 
 # The tests run it without the script's folder in the path.
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from image_files import PNG_CHANNELS, chunk, png_of  # noqa: E402
+from image_files import PNG_CHANNELS, bmp, bmp_rows, chunk, of_planes, png_of  # noqa: E402
 
 RNG = np.random.default_rng(5)
 SIZES = [(640, 480), (97, 1201), (9000, 3)]
@@ -183,6 +183,20 @@ def more(out):
     for name, image in [("rgb", rgb), ("rgba", rgba), ("grey", rgb.convert("L")), ("palette", rgb.quantize(60))]:
         save(f"tga-{name}", image, "tga")
         save(f"tga-runs-{name}", image, "tga", compression="tga_rle")
+    save("tga-bits", rgb.convert("1"), "tga")
+    # What is copied to be read: a bitmap without an offset, and text with comments.
+    bitmap = bmp(640, 480, 24, bmp_rows(pixels((640, 480)), 24))
+    (out / "bmp-no-offset.bmp").write_bytes(bitmap[:10] + bytes(4) + bitmap[14:])
+    values = "#\n ".join(map(str, pixels((640, 480)).reshape(-1)))
+    (out / "pnm-comments.ppm").write_text(f"P3 640 480 255\n{values}\n")
+    (out / "pnm-comment.ppm").write_text(f"P3 640 480 255\n{values.replace('#', '')}\n#")
+    for index, factors in enumerate([[(1, 1), (2, 2), (2, 2)], [(1, 1), (4, 1), (2, 1)], [(2, 1), (1, 2), (1, 1)]]):
+        for size in SIZES:
+            (out / f"jpeg-planes-{index}-{size[0]}x{size[1]}.jpg").write_bytes(of_planes(*size, factors))
+    # Texts of 600 KB, compressed.
+    text = zlib.compress(bytes(600_000), 9)
+    texts = [chunk(b"zTXt", b"Raw profile type exif\0\0" + text), chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + text)]
+    (out / "png-texts.png").write_bytes(png((64, 64), 8, 2, before=texts))
     save("qoi", rgba, "qoi")
     save("ico", rgba.resize((256, 256)), "ico")
     save("ico-bitmap", rgba.resize((256, 256)), "ico", bitmap_format="bmp")
