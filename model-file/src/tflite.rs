@@ -10,6 +10,32 @@ pub use self::metadata::Metadata;
 /// More tensors, operators or dimensions than these are damage.
 const MOST_ENTRIES: usize = 1 << 20;
 
+/// Bytes that may still be copied out of a file. Offsets of a damaged file lead to the same bytes again and again, so that
+/// copies would grow with the square of its size; a sound file has each byte once.
+struct Copies(usize);
+
+impl Copies {
+    /// Returns the limit for a file of these bytes. The names of inputs and outputs are copied twice.
+    fn of(bytes: &[u8]) -> Self {
+        Self(bytes.len().saturating_mul(2))
+    }
+
+    fn take<T: Copy>(&mut self, items: &[T]) -> Result<(), Damaged> {
+        self.0 = self.0.checked_sub(size_of_val(items)).ok_or(Damaged)?;
+        Ok(())
+    }
+
+    fn numbers(&mut self, items: &[[u8; 4]]) -> Result<Vec<i32>, Damaged> {
+        self.take(items)?;
+        Ok(items.iter().copied().map(i32::from_le_bytes).collect())
+    }
+
+    fn text(&mut self, text: &[u8]) -> Result<String, Damaged> {
+        self.take(text)?;
+        Ok(String::from_utf8_lossy(text).into_owned())
+    }
+}
+
 /// A graph; the first one of a model is its main graph.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Graph {
@@ -168,16 +194,24 @@ impl Graph {
         let graph = model.tables(2)?.into_iter().next().ok_or(Damaged)?;
         let tensors = graph.tables(0)?.into_iter();
         let operators = graph.tables(3)?.into_iter();
-        Ok(Self {
+        let mut copies = Copies::of(bytes);
+        let graph = Self {
             tensors: tensors
-                .map(|table| tensor(table, &buffers))
+                .map(|table| tensor(table, &buffers, &mut copies))
                 .collect::<Result<_, _>>()?,
-            inputs: graph.ints(1)?,
-            outputs: graph.ints(2)?,
+            inputs: copies.numbers(graph.items(1)?)?,
+            outputs: copies.numbers(graph.items(2)?)?,
             operators: operators
-                .map(|table| operator(table, &codes))
+                .map(|table| operator(table, &codes, &mut copies))
                 .collect::<Result<_, _>>()?,
-        })
+        };
+        // Many outputs may be one tensor, and each is named later.
+        for port in graph.inputs.iter().chain(&graph.outputs) {
+            if let Some(tensor) = graph.tensor(*port) {
+                copies.take(tensor.name.as_bytes())?;
+            }
+        }
+        Ok(graph)
     }
 
     /// Returns the tensor with this number.
@@ -193,7 +227,7 @@ impl Graph {
     }
 }
 
-fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
+fn tensor(table: Table<'_>, buffers: &[u64], copies: &mut Copies) -> Result<Tensor, Damaged> {
     let element_type = match table.byte(1)?.unwrap_or_default() {
         0 => TensorType::F32,
         1 => TensorType::F16,
@@ -204,31 +238,18 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
     };
     let quantization = match table.table(4)? {
         None => None,
-        Some(parameters) => {
-            let scales = parameters
-                .items::<4>(2)?
-                .into_iter()
-                .map(f32::from_le_bytes);
-            let zeros = parameters
-                .items::<8>(3)?
-                .into_iter()
-                .map(i64::from_le_bytes);
-            match (
-                &scales.collect::<Vec<_>>()[..],
-                &zeros.collect::<Vec<_>>()[..],
-            ) {
-                (&[scale], &[zero]) => Some((scale, zero)),
-                (&[scale], &[]) => Some((scale, 0)),
-                _ => None,
-            }
-        }
+        Some(parameters) => match (parameters.items::<4>(2)?, parameters.items::<8>(3)?) {
+            (&[scale], &[zero]) => Some((f32::from_le_bytes(scale), i64::from_le_bytes(zero))),
+            (&[scale], &[]) => Some((f32::from_le_bytes(scale), 0)),
+            _ => None,
+        },
     };
     let name = table.bytes(3)?.unwrap_or_default();
     let buffer = index(table.int(2)?)?;
     let bytes = buffers.get(buffer).copied().unwrap_or_default();
     Ok(Tensor {
-        name: String::from_utf8_lossy(name).into_owned(),
-        shape: table.ints(0)?,
+        name: copies.text(name)?,
+        shape: copies.numbers(table.items(0)?)?,
         element_type,
         quantization,
         is_constant: bytes > 0,
@@ -236,7 +257,7 @@ fn tensor(table: Table<'_>, buffers: &[u64]) -> Result<Tensor, Damaged> {
     })
 }
 
-fn operator(table: Table<'_>, codes: &[i32]) -> Result<Operator, Damaged> {
+fn operator(table: Table<'_>, codes: &[i32], copies: &mut Copies) -> Result<Operator, Damaged> {
     let code = *codes.get(index(table.int(0)?)?).ok_or(Damaged)?;
     let activation = match Operator::activation_field(code) {
         None => 0,
@@ -247,8 +268,8 @@ fn operator(table: Table<'_>, codes: &[i32]) -> Result<Operator, Damaged> {
     };
     Ok(Operator {
         code,
-        inputs: table.ints(1)?,
-        outputs: table.ints(2)?,
+        inputs: copies.numbers(table.items(1)?)?,
+        outputs: copies.numbers(table.items(2)?)?,
         activation,
     })
 }
@@ -258,7 +279,7 @@ fn index(number: Option<i32>) -> Result<usize, Damaged> {
     usize::try_from(number.unwrap_or_default()).map_err(|_| Damaged)
 }
 
-/// An offset leads out of the file.
+/// An offset leads out of the file, or many lead to the same place.
 struct Damaged;
 
 /// A table of a `FlatBuffer`. `None` is an absent field.
@@ -338,19 +359,16 @@ impl<'a> Table<'a> {
         Ok(Some((at.checked_add(4).ok_or(Damaged)?, length)))
     }
 
-    fn items<const N: usize>(self, index: usize) -> Result<Vec<[u8; N]>, Damaged> {
+    fn items<const N: usize>(self, index: usize) -> Result<&'a [[u8; N]], Damaged> {
         let Some((at, length)) = self.vector(index)? else {
-            return Ok(Vec::new());
+            return Ok(&[]);
         };
         if length > MOST_ENTRIES {
             return Err(Damaged);
         }
         let end = at.checked_add(length * N).ok_or(Damaged)?;
         let all = self.bytes.get(at..end).ok_or(Damaged)?;
-        Ok(all
-            .chunks_exact(N)
-            .filter_map(|item| item.try_into().ok())
-            .collect())
+        Ok(all.as_chunks().0)
     }
 
     /// Returns the bytes of a text or of a vector of bytes.
@@ -360,11 +378,6 @@ impl<'a> Table<'a> {
         };
         let end = at.checked_add(length).ok_or(Damaged)?;
         self.bytes.get(at..end).map(Some).ok_or(Damaged)
-    }
-
-    fn ints(self, index: usize) -> Result<Vec<i32>, Damaged> {
-        let items = self.items(index)?.into_iter();
-        Ok(items.map(i32::from_le_bytes).collect())
     }
 
     fn tables(self, index: usize) -> Result<Vec<Self>, Damaged> {
@@ -438,6 +451,51 @@ mod tests {
         ] {
             let error = check_buffers(&file(offset, size)).unwrap_err();
             assert!(error.contains("the file has 92 bytes"), "{error}");
+        }
+    }
+
+    /// Less than 64 KiB would take 200 MB: 10,000 tensors, or outputs, that are one with a name of 20 KB.
+    #[test]
+    fn tables_that_are_shared_are_not_copied_again_and_again() {
+        const MANY: u32 = 10_000;
+        const NAME: u32 = 20_000;
+        let number = |bytes: &mut Vec<u8>, value: u32| bytes.extend(value.to_le_bytes());
+        let file = |tensors: u32, outputs: u32| {
+            let mut bytes = vec![20, 0, 0, 0];
+            bytes.extend(b"TFL3");
+            // At 8 the fields of the model, of which only the third is there; at 20 the model.
+            bytes.extend([10, 0, 8, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
+            bytes.extend([12, 0, 0, 0, 4, 0, 0, 0]);
+            // At 28 the list of graphs; at 36 the fields of a graph; at 48 the graph.
+            bytes.extend([1, 0, 0, 0, 16, 0, 0, 0]);
+            bytes.extend([10, 0, 12, 0, 4, 0, 0, 0, 8, 0, 0, 0]);
+            bytes.extend([12, 0, 0, 0]);
+            // At 52 the offset of the list of tensors, which is at 60, and that of the list of outputs behind it.
+            number(&mut bytes, 8);
+            number(&mut bytes, 8 + 4 * tensors);
+            number(&mut bytes, tensors);
+            // Behind all offsets the fields of a tensor, of which the fourth is there, and the tensor.
+            let table = 68 + 4 * tensors + 4 * outputs + 12;
+            for place in 0..tensors {
+                number(&mut bytes, table - (64 + 4 * place));
+            }
+            number(&mut bytes, outputs);
+            bytes.extend(vec![0; 4 * outputs as usize]);
+            bytes.extend([12, 0, 8, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
+            bytes.extend([12, 0, 0, 0]);
+            number(&mut bytes, 4);
+            number(&mut bytes, NAME);
+            bytes.extend(vec![b'x'; NAME as usize]);
+            bytes
+        };
+        let one = Graph::read(&file(1, 1)).unwrap();
+        assert_eq!(
+            (one.tensors[0].name.len(), &one.outputs[..]),
+            (NAME as usize, &[0][..])
+        );
+        for shared in [file(MANY, 1), file(1, MANY)] {
+            assert!(shared.len() < 64 << 10);
+            assert_eq!(Graph::read(&shared), None);
         }
     }
 

@@ -1,5 +1,7 @@
 //! The precision of TensorFlow Lite models.
 
+use std::collections::HashMap;
+
 use super::{StoredPrecision, Weights};
 use crate::tflite::{Graph, Operator, TensorType};
 
@@ -14,16 +16,21 @@ impl Weights {
                 TensorType::I16 | TensorType::Other => {}
             }
         }
+        let mut producers = HashMap::new();
+        for operator in &graph.operators {
+            for output in &operator.outputs {
+                producers.entry(*output).or_insert(operator.code);
+            }
+        }
         for operator in &graph.operators {
             if ![Operator::CONV_2D, Operator::FULLY_CONNECTED].contains(&operator.code) {
                 continue;
             }
-            let is_quantized = |&input: &i32| {
-                let is_bytes = graph.tensor(input).is_some_and(|tensor| {
+            let is_quantized = |input: &i32| {
+                let is_bytes = graph.tensor(*input).is_some_and(|tensor| {
                     matches!(tensor.element_type, TensorType::U8 | TensorType::I8)
                 });
-                let producer = graph.producer(input);
-                is_bytes || producer.is_some_and(|producer| producer.code == Operator::DEQUANTIZE)
+                is_bytes || producers.get(input) == Some(&Operator::DEQUANTIZE)
             };
             self.add_operator(operator.inputs.iter().take(2).any(is_quantized));
         }

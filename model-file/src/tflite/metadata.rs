@@ -2,7 +2,10 @@
 //!
 //! Numbers of fields are from `metadata_schema.fbs` in TensorFlow Lite Support.
 
-use super::{Damaged, Table};
+use super::{Copies, Damaged, Table};
+
+/// Real models have a file of labels for each of a few languages. Each is decompressed until one has labels.
+const MOST_LABEL_FILES: usize = 64;
 
 /// The metadata of the first input and the first output.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,19 +46,17 @@ impl Metadata {
         let Some(graph) = Table::at(metadata, 0)?.tables(3)?.into_iter().next() else {
             return Ok(None);
         };
-        let mut read = Self::default();
+        let (mut read, mut copies) = (Self::default(), Copies::of(metadata));
         if let Some(input) = graph.tables(2)?.into_iter().next() {
             for unit in input.tables(4)? {
                 const NORMALIZATION: i8 = 1;
                 if unit.byte(0)? == Some(NORMALIZATION)
                     && let Some(options) = unit.table(1)?
                 {
-                    let numbers = |field| -> Result<Vec<f32>, Damaged> {
-                        Ok(options
-                            .items(field)?
-                            .into_iter()
-                            .map(f32::from_le_bytes)
-                            .collect())
+                    let mut numbers = |field| -> Result<Vec<f32>, Damaged> {
+                        let items = options.items(field)?;
+                        copies.take(items)?;
+                        Ok(items.iter().copied().map(f32::from_le_bytes).collect())
                     };
                     (read.mean, read.std) = (numbers(0)?, numbers(1)?);
                 }
@@ -68,7 +69,7 @@ impl Metadata {
                 if matches!(file.byte(2)?, Some(2 | 3))
                     && let Some(name) = file.bytes(0)?
                 {
-                    let name = String::from_utf8_lossy(name).into_owned();
+                    let name = copies.text(name)?;
                     files.push((
                         file.bytes(3)?.is_some_and(|locale| !locale.is_empty()),
                         name,
@@ -76,6 +77,7 @@ impl Metadata {
                 }
             }
             files.sort_by_key(|(has_locale, _)| *has_locale);
+            files.truncate(MOST_LABEL_FILES);
             read.labels = files.into_iter().map(|(_, name)| name).collect();
         }
         Ok(Some(read))
