@@ -11,12 +11,44 @@ use crate::text::{grouped, printable, quoted};
 pub enum GroundTruthError {
     /// The file cannot be read.
     #[error("cannot be read")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     /// The file is too large.
     #[error("is larger than {limit} bytes, the size limit")]
     TooLarge {
         /// The largest file that is read, in bytes.
         limit: u64,
+    },
+    /// The file has too many entries.
+    #[error("it has more than {limit} entries")]
+    TooManyEntries {
+        /// The largest number of entries.
+        limit: usize,
+    },
+    /// A line is too long.
+    #[error("line {line} has more than {limit} bytes")]
+    LongLine {
+        /// The line, from 1.
+        line: usize,
+        /// The largest number of bytes.
+        limit: usize,
+    },
+    /// A line has too many columns.
+    #[error("line {line} has {columns} columns, more than {limit}")]
+    TooManyColumns {
+        /// The line, from 1.
+        line: usize,
+        /// The number of columns.
+        columns: usize,
+        /// The largest number of columns.
+        limit: usize,
+    },
+    /// An image has too many classes.
+    #[error("line {line} has more than {limit} classes of an image")]
+    TooManyClasses {
+        /// The line, from 1.
+        line: usize,
+        /// The largest number of classes.
+        limit: usize,
     },
     /// The file has no entries.
     #[error("it has no entries")]
@@ -277,16 +309,27 @@ pub enum GroundTruthError {
     },
 }
 
+impl From<io::Error> for GroundTruthError {
+    /// Readers return an error of this type as a cause.
+    fn from(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(Self::Io)
+    }
+}
+
 impl GroundTruthError {
     /// Returns the next step for the user. It names fields of options in backticks.
     pub fn hint(&self) -> String {
         match self {
             Self::Io(_) => "check the path".to_owned(),
-            Self::TooLarge { .. } => "leave out images that are not evaluated".to_owned(),
+            Self::TooLarge { .. } | Self::TooManyEntries { .. } => "leave out images that are not evaluated".to_owned(),
             Self::Empty | Self::Csv { .. } | Self::TooFewColumns { .. } | Self::Line { .. }
-            | Self::LongClass { .. } => {
+            | Self::LongClass { .. } | Self::LongLine { .. } => {
                 "write `name class` or `path<TAB>label` in each line, or CSV with a header such as path,class_id"
                     .to_owned()
+            }
+            Self::TooManyColumns { .. } => "keep the columns of the image and of the class".to_owned(),
+            Self::TooManyClasses { .. } => {
+                "write each image's own name, and classes that its model has".to_owned()
             }
             Self::ClassAlone { .. } => {
                 "the order of images is not ground truth: write `name class` in each line, such as by \

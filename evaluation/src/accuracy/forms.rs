@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use super::error::GroundTruthError;
 use super::imagenet::is_synset;
-use super::truth_text::shortened;
 use crate::text::{counted, grouped};
 
 /// The most keys of an object that an error names.
 const FEW_KEYS: usize = 5;
 /// The most characters of each.
 const FEW_CHARACTERS: usize = 60;
+/// The most characters of a line in an error.
+pub(super) const LINE: usize = 200;
 
 /// The form of ground truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,6 +110,14 @@ pub(super) fn is_synset_words(line: &str) -> bool {
     })
 }
 
+/// Returns the beginning of a text that nobody wrote by hand.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// Returns the name of an image and its classes from a line of JSON, with the columns that `image` and `class` name in
 /// the order of preference.
 pub(super) fn json_line(
@@ -135,6 +144,7 @@ pub(super) fn json_line(
         return Err(damaged(detail));
     };
     let Value::String(image) = image else {
+        let image = shortened(&image.to_string(), LINE);
         return Err(damaged(format!("the image is {image}, not a text")));
     };
     let one = |value: &Value| match value {
@@ -148,6 +158,7 @@ pub(super) fn json_line(
         class => one(class).map(|class| vec![class]),
     };
     let classes = classes.ok_or_else(|| {
+        let class = shortened(&class.to_string(), LINE);
         damaged(format!(
             "the class is {class}, not a text, an id or a list of them"
         ))

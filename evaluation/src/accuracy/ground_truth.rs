@@ -6,13 +6,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::directories::{Directories, check_numbers};
+use super::entries::Entries;
 use super::error::GroundTruthError;
 use super::forms::{TruthForm, TruthSummary};
 use super::lookup::{ClassLookup, Numbers, SEPARATORS};
-use super::truth_text::{self, Entry};
+use super::truth_text;
 
-/// 256 MiB are about five million images.
-const MOST_BYTES: u64 = 256 << 20;
 /// The classes of each image as they are written. It is the same for all runs; [`ClassLookup`] finds a run's classes.
 #[derive(Debug)]
 pub struct GroundTruth {
@@ -27,7 +26,7 @@ pub struct GroundTruth {
 enum Source {
     /// The entries of a file by the image's name, as it is written.
     Entries {
-        entries: HashMap<PathBuf, Entry>,
+        entries: Entries,
         /// The image that took each entry.
         used: BTreeMap<PathBuf, PathBuf>,
         form: TruthForm,
@@ -38,14 +37,17 @@ enum Source {
 
 impl GroundTruth {
     /// The largest file that is read, in bytes.
-    pub const MOST_BYTES: u64 = MOST_BYTES;
+    pub const MOST_BYTES: u64 = truth_text::MOST_BYTES;
 
     /// Reads a file. Lines are `name class`, `path<TAB>label name`, or CSV with a header. Several classes of an image
     /// are on several lines, or on one line with `|` or `;` between them.
     ///
+    /// The file is read line by line. Memory is taken for the names and the classes alone, at most 1.5 GB.
+    ///
     /// # Errors
     ///
-    /// For a file that cannot be read or is larger than [`MOST_BYTES`](Self::MOST_BYTES), and a line without a class.
+    /// For a file that cannot be read or is larger than [`MOST_BYTES`](Self::MOST_BYTES), a line without a class, more than
+    /// 3,670,016 entries, a line of more than 4 MiB or 1024 columns, and an image with more than 4096 classes.
     pub fn read(file: impl Read) -> Result<Self, GroundTruthError> {
         Self::read_columns(file, None)
     }
@@ -59,18 +61,7 @@ impl GroundTruth {
         file: impl Read,
         columns: Option<&[String; 2]>,
     ) -> Result<Self, GroundTruthError> {
-        let mut bytes = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(GroundTruthError::TooLarge { limit: MOST_BYTES });
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-        Self::parse(text, columns)
-    }
-
-    fn parse(text: &str, columns: Option<&[String; 2]>) -> Result<Self, GroundTruthError> {
-        let (entries, form, numbers) = truth_text::parse(text, columns)?;
+        let (entries, form, numbers) = truth_text::parse(file, columns)?;
         Ok(Self {
             file: None,
             numbers,
@@ -84,15 +75,15 @@ impl GroundTruth {
 
     /// Returns the classes that archives have for their images, with the images' names.
     pub fn members(images: impl IntoIterator<Item = (PathBuf, Vec<String>)>) -> Self {
-        let entry = |(place, (name, classes)): (usize, (PathBuf, Vec<String>))| {
-            let classes = classes.into_iter().map(|class| (place + 1, class));
-            (name, classes.collect())
-        };
+        let mut entries = Entries::default();
+        for (place, (name, classes)) in images.into_iter().enumerate() {
+            entries.insert(place + 1, &name, &classes);
+        }
         Self {
             file: None,
             numbers: Numbers::default(),
             source: Source::Entries {
-                entries: images.into_iter().enumerate().map(entry).collect(),
+                entries,
                 used: BTreeMap::new(),
                 form: TruthForm::ArchiveMembers,
             },
@@ -193,9 +184,9 @@ impl GroundTruth {
         match &self.source {
             Source::Folders(directories) => Some(vec![directories.written(image)?.into()]),
             Source::Entries { entries, form, .. } => {
-                let entry = &entries[&find(entries, image, *form)?];
-                let classes = entry.iter().map(|(_, class)| Cow::Borrowed(&**class));
-                Some(classes.collect())
+                let entry = find(entries, image, *form)?;
+                let classes = entries.classes(&entry)?;
+                Some(classes.map(Cow::Borrowed).collect())
             }
         }
     }
@@ -274,24 +265,23 @@ impl GroundTruth {
         let Source::Entries { entries, .. } = &self.source else {
             return Ok(());
         };
-        let may_be_several = |entry: &Entry| match &**entry {
-            [(_, class)] => class.contains(SEPARATORS),
-            classes => !classes.is_empty(),
-        };
-        let entries = entries.iter().filter(|(_, entry)| may_be_several(entry));
-        let several = entries.filter_map(|(name, entry)| {
-            let written: Vec<&str> = entry.iter().map(|(_, class)| &**class).collect();
+        let several = entries.images().filter_map(|name| {
+            let mut classes = entries.classes(name)?;
+            if classes.len() == 1 && !classes.any(|class| class.contains(SEPARATORS)) {
+                return None;
+            }
+            let written: Vec<&str> = entries.classes(name)?.collect();
             let is_several = lookup.classes(&written, None).ok()?.len() > 1;
-            let (line, _) = entry.last()?;
-            is_several.then_some((*line, name, written))
+            is_several.then_some((entries.last_line(name)?, name))
         });
-        let Some((line, name, written)) = several.min() else {
+        let Some((line, name)) = several.min() else {
             return Ok(());
         };
+        let classes = entries.classes(name).into_iter().flatten();
         Err(GroundTruthError::SeveralClasses {
             line,
-            image: name.clone(),
-            classes: written.into_iter().map(str::to_owned).collect(),
+            image: name.to_owned(),
+            classes: classes.map(str::to_owned).collect(),
         })
     }
 
@@ -301,9 +291,8 @@ impl GroundTruth {
             return Vec::new();
         };
         let mut surplus: Vec<&Path> = entries
-            .keys()
+            .images()
             .filter(|path| !used.contains_key(*path))
-            .map(PathBuf::as_path)
             .collect();
         surplus.sort();
         surplus
@@ -312,7 +301,7 @@ impl GroundTruth {
 
 /// Checks that no entry fits several images.
 fn check_shared(
-    entries: &HashMap<PathBuf, Entry>,
+    entries: &Entries,
     form: TruthForm,
     images: &[PathBuf],
 ) -> Result<(), GroundTruthError> {
@@ -341,7 +330,7 @@ fn check_shared(
 }
 
 /// Returns the entry whose file name is most like that of an image.
-fn most_alike(entries: &HashMap<PathBuf, Entry>, image: Option<&PathBuf>) -> PathBuf {
+fn most_alike(entries: &Entries, image: Option<&PathBuf>) -> PathBuf {
     let name = |path: &Path| {
         let path = path.to_string_lossy().to_lowercase();
         path.rsplit(['/', '\\'])
@@ -355,27 +344,27 @@ fn most_alike(entries: &HashMap<PathBuf, Entry>, image: Option<&PathBuf>) -> Pat
             .map_or(name.clone(), |(stem, _)| stem.to_owned())
     };
     let meant = image.map(|image| stem(image)).unwrap_or_default();
-    let alike = entries.keys().filter(|entry| stem(entry) == meant).min();
+    let alike = entries.images().filter(|entry| stem(entry) == meant).min();
     alike
-        .or_else(|| entries.keys().min())
-        .cloned()
+        .or_else(|| entries.images().min())
+        .map(Path::to_owned)
         .unwrap_or_default()
 }
 
 /// Returns the entry for an image: its path as it is, or the longest end of it that is there.
-fn find(entries: &HashMap<PathBuf, Entry>, image: &Path, form: TruthForm) -> Option<PathBuf> {
+fn find(entries: &Entries, image: &Path, form: TruthForm) -> Option<PathBuf> {
     if form == TruthForm::LocSolution {
         // Its ids are names without an ending.
         let id = PathBuf::from(image.file_stem()?);
-        return entries.contains_key(&id).then_some(id);
+        return entries.contains(&id).then_some(id);
     }
-    if entries.contains_key(image) {
+    if entries.contains(image) {
         return Some(image.to_owned());
     }
     let parts: Vec<_> = image.components().collect();
     (0..parts.len())
         .map(|start| parts[start..].iter().collect::<PathBuf>())
-        .find(|end| entries.contains_key(end))
+        .find(|end| entries.contains(end))
 }
 
 #[cfg(test)]
@@ -389,6 +378,10 @@ mod tests {
     fn lookup<const N: usize>(labels: [&str; N], offset: i64) -> ClassLookup {
         let labels = Labels::from_names(labels.map(str::to_owned).to_vec());
         ClassLookup::new(Some(&labels), offset)
+    }
+
+    fn parse(text: &str) -> Result<GroundTruth, GroundTruthError> {
+        GroundTruth::read(text.as_bytes())
     }
 
     /// Returns the classes of `image`; `None` if the ground truth does not mention it.
@@ -413,7 +406,7 @@ mod tests {
             "# a comment\nfilename\tclass\na.jpg\t2\nb.jpg\t1\n",
             "# columns: path,label\npath,label\na.jpg,2\nb.jpg,1\n",
         ] {
-            let mut truth = GroundTruth::parse(text, None).unwrap();
+            let mut truth = parse(text).unwrap();
             let lookup = lookup(LABELS, 0);
             let mut of = |image| classes(&mut truth, &lookup, image);
             assert_eq!(of("photos/a.jpg"), Some(vec![2]), "{text}");
@@ -436,7 +429,7 @@ mod tests {
             "path,label\na.jpg,2;0;\n",
             "image,labels\na.jpg,tabby cat|tench\n",
         ] {
-            let mut truth = GroundTruth::parse(text, None).unwrap();
+            let mut truth = parse(text).unwrap();
             let lookup = lookup(LABELS, 0);
             let found = classes(&mut truth, &lookup, "a.jpg");
             assert_eq!(found, Some(vec![0, 2]), "{text}");
@@ -454,20 +447,20 @@ mod tests {
 
     #[test]
     fn an_empty_cell_is_an_image_without_classes() {
-        let mut truth = GroundTruth::parse("path,label\na.jpg,\nb.jpg,1\n", None).unwrap();
+        let mut truth = parse("path,label\na.jpg,\nb.jpg,1\n").unwrap();
         let lookup = lookup(LABELS, 0);
         assert_eq!(classes(&mut truth, &lookup, "a.jpg"), Some(vec![]));
     }
 
     #[test]
     fn one_class_by_id_and_by_name_is_one_class() {
-        let truth = GroundTruth::parse("a.jpg 2\na.jpg tabby_cat\n", None).unwrap();
+        let truth = parse("a.jpg 2\na.jpg tabby_cat\n").unwrap();
         truth.check_single(&lookup(LABELS, 0)).unwrap();
     }
 
     #[test]
     fn each_run_finds_names_in_its_own_labels() {
-        let mut truth = GroundTruth::parse("a.jpg\ttabby cat\n", None).unwrap();
+        let mut truth = parse("a.jpg\ttabby cat\n").unwrap();
         let [one, other] = [
             lookup(LABELS, 0),
             lookup(["tabby cat", "tench", "shark"], 0),
@@ -484,7 +477,7 @@ mod tests {
     #[test]
     fn the_longest_end_of_a_path_decides() {
         let text = "a.jpg 0\nval/a.jpg 1\na name with blanks.jpg 2\n";
-        let mut truth = GroundTruth::parse(text, None).unwrap();
+        let mut truth = parse(text).unwrap();
         let lookup = lookup(LABELS, 0);
         let mut of = |image| classes(&mut truth, &lookup, image);
         assert_eq!(of("data/val/a.jpg"), Some(vec![1]));
@@ -502,7 +495,7 @@ mod tests {
         assert_eq!(of("bird"), [3]);
         let error = error(&lookup(["crane", "crane"], 0), "crane").to_string();
         assert!(error.contains("0 and 1"), "{error}");
-        let mut lines = GroundTruth::parse("1.jpg 2\n", None).unwrap();
+        let mut lines = parse("1.jpg 2\n").unwrap();
         let lookup = lookup(LABELS, 0);
         for _ in 0..2 {
             assert_eq!(classes(&mut lines, &lookup, "a/1.jpg"), Some(vec![2]));
@@ -513,7 +506,7 @@ mod tests {
 
     #[test]
     fn images_and_entries_have_to_fit_before_work_starts() {
-        let truth = GroundTruth::parse("0.jpg 1\n1.jpg 1\nb/2.jpg 1\n9.PNG 1\n", None).unwrap();
+        let truth = GroundTruth::read("0.jpg 1\n1.jpg 1\nb/2.jpg 1\n9.PNG 1\n".as_bytes()).unwrap();
         let check = |images: &[&str]| {
             let images: Vec<PathBuf> = images.iter().map(PathBuf::from).collect();
             truth
@@ -550,18 +543,18 @@ mod tests {
             format!("path,label\na.jpg,\"1|{long}\"\n"),
             format!("path,label\na.jpg,{long};1\n"),
         ] {
-            let error = GroundTruth::parse(&text, None).unwrap_err().to_string();
+            let error = parse(&text).unwrap_err().to_string();
             let expected = "line 2 has a class of 1000000 bytes, more than 16384";
             assert_eq!(error, expected);
         }
-        let error = GroundTruth::parse(&long, None).unwrap_err().to_string();
+        let error = parse(&long).unwrap_err().to_string();
         assert!(error.len() < 300, "{error}");
         // No class of the cell is long, but together they are.
         let text = format!(
             "path,label\na.jpg,{}\n",
             "tench|yyyyyyyyyyyyyyyy|".repeat(50_000)
         );
-        let mut truth = GroundTruth::parse(&text, None).unwrap();
+        let mut truth = parse(&text).unwrap();
         let written = truth.take(Path::new("a.jpg")).unwrap().unwrap();
         let names = (0..1000).map(|number| format!("{} {number}", "y ".repeat(2000)));
         let lookup = ClassLookup::new(Some(&Labels::from_names(names.collect())), 0);
@@ -601,12 +594,11 @@ mod tests {
             ("path,label\na.jpg\n", "line 2"),
             ("# above\n\npath,label\na.jpg\n", "line 4"),
         ] {
-            let error = GroundTruth::parse(text, None).unwrap_err();
+            let error = parse(text).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
             assert!(error.hint().contains("path,class_id"));
         }
-        let truth =
-            GroundTruth::parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n", None).unwrap();
+        let truth = parse("b.jpg 0\na.jpg 1\nc.jpg 1\na.jpg 2\nb.jpg 1\n").unwrap();
         let error = truth.check_single(&ClassLookup::new(None, 0)).unwrap_err();
         let text = error.to_string();
         assert!(

@@ -3,6 +3,7 @@
 mod calibration;
 mod criterion;
 mod directories;
+mod entries;
 mod error;
 mod forms;
 mod ground_truth;

@@ -1,10 +1,13 @@
 //! The text of ground truth: lines, tables and JSON Lines.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 
+use super::entries::Entries;
 use super::error::GroundTruthError;
-use super::forms::{self, TruthForm};
+use super::forms::{self, LINE, TruthForm, shortened};
 use super::lookup::{Numbers, SEPARATORS};
 
 /// Headers that name the image's column and the class's, in any case.
@@ -35,158 +38,309 @@ const CLASS_COLUMNS: [&str; 14] = [
     "tags",
     "synset",
 ];
+/// 256 MiB are about five million images.
+pub(super) const MOST_BYTES: u64 = 256 << 20;
+/// The longest line, or row of a table, in bytes.
+const LONGEST_LINE: usize = 4 << 20;
+/// Most columns of a table.
+const MOST_COLUMNS: usize = 1024;
 /// The longest class, in bytes: a label has at most as many characters.
 const LONGEST_CLASS: usize = 4 * 4096;
 
-/// The classes of an image in a file, each with its line.
-pub type Entry = Vec<(usize, String)>;
-
-/// The most characters of a line in an error.
-const LINE: usize = 200;
-
-/// Returns the beginning of a line that nobody wrote by hand.
-pub(super) fn shortened(line: &str, most: usize) -> String {
-    match line.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
-/// Returns the entries of `text` by the image's name, their form, and the meaning of numbers. `requested` names the columns of the image and of
-/// the class.
+/// Returns the entries of a file by the image's name, their form, and the meaning of numbers. `requested` names the columns
+/// of the image and of the class.
 ///
 /// # Errors
 ///
 /// The errors of [`GroundTruth::read`](super::GroundTruth::read).
-pub fn parse(
-    text: &str,
+pub(super) fn parse(
+    file: impl Read,
     requested: Option<&[String; 2]>,
-) -> Result<(HashMap<PathBuf, Entry>, TruthForm, Numbers), GroundTruthError> {
-    let mut lines = text.lines().enumerate().filter(|(_, line)| {
-        let line = line.trim();
-        !line.is_empty() && !line.starts_with('#')
-    });
-    let mut entries: HashMap<PathBuf, Entry> = HashMap::new();
-    let mut add = |number: usize, name: &str, class: &str| {
-        let name = name.trim().trim_start_matches("./");
-        let entry = entries.entry(PathBuf::from(name)).or_default();
-        let class = class.trim();
-        let longest = class.split(SEPARATORS).map(str::len).max();
-        if let Some(bytes) = longest.filter(|bytes| *bytes > LONGEST_CLASS) {
-            return Err(GroundTruthError::LongClass {
-                line: number,
-                bytes,
-                limit: LONGEST_CLASS,
-            });
-        }
-        if !class.is_empty() && entry.iter().all(|(_, earlier)| earlier != class) {
-            entry.push((number, class.to_owned()));
-        }
-        Ok(())
-    };
-    let Some((above, first)) = lines.clone().next() else {
+) -> Result<(Entries, TruthForm, Numbers), GroundTruthError> {
+    let guard = Guard::default();
+    let mut lines = Lines::new(&guard, file);
+    let Some(first) = lines.next()? else {
         return Err(GroundTruthError::Empty);
     };
-    let first = first.trim();
-    if forms::is_synset_words(first) {
+    let first = first.into_owned();
+    let mut entries = Entries::default();
+    let trimmed = first.trim();
+    if forms::is_synset_words(trimmed) {
         return Err(GroundTruthError::SynsetWords);
     }
-    if first.starts_with('{') {
-        let [image, class] = match requested {
-            Some([image, class]) => [vec![image.as_str()], vec![class.as_str()]],
-            None => [IMAGE_COLUMNS.to_vec(), CLASS_COLUMNS.to_vec()],
-        };
-        for (index, line) in lines {
-            let (name, classes) = forms::json_line(index + 1, line, &image, &class)?;
-            let name = name.to_string_lossy();
-            // An image without classes has an entry, too.
-            for class in classes.iter().map(String::as_str).chain([""]) {
-                add(index + 1, &name, class)?;
-            }
-        }
-        let key = class
-            .iter()
-            .find(|key| first.contains(&format!("\"{key}\"")));
-        let numbers = match key.map(|key| Numbers::of_column(key)) {
-            Some(Numbers::Ids) => Numbers::Ids,
-            // A number and a text are different values there, of which neither is known to be an id.
-            _ => Numbers::Unknown,
-        };
+    if trimmed.starts_with('{') {
+        let numbers = json_lines(&first, lines, requested, &mut entries)?;
         return Ok((entries, TruthForm::JsonLines, numbers));
     }
-    let is_loc = forms::is_loc_header(first);
-    let columns = if is_loc {
-        Some((0, 1, b',', Numbers::Unknown))
-    } else {
-        header(first, requested)?
-    };
-    if let Some((image, class, delimiter, numbers)) = columns {
-        // The lines above the header are comments.
-        let comments = text.split_inclusive('\n').take(above).map(str::len);
-        let text = &text[comments.sum::<usize>()..];
-        let mut reader = csv::ReaderBuilder::new()
-            .flexible(true)
-            .delimiter(delimiter)
-            .from_reader(text.as_bytes());
-        for record in reader.records() {
-            let record = record.map_err(|error| GroundTruthError::Csv {
-                detail: error.to_string(),
-            })?;
-            let number = record
-                .position()
-                .map_or(0, |position| above + position.line() as usize);
-            let (Some(name), Some(class)) = (record.get(image), record.get(class)) else {
-                return Err(GroundTruthError::TooFewColumns { line: number });
-            };
-            if is_loc {
-                let classes = forms::classes_of_boxes(class);
-                let classes = classes.ok_or_else(|| GroundTruthError::Boxes {
-                    line: number,
-                    text: shortened(class, LINE),
-                })?;
-                for class in classes {
-                    add(number, name, class)?;
-                }
-                continue;
-            }
-            // An empty cell: an image that shows none of the classes.
-            add(number, name, class)?;
-        }
-        let form = if is_loc {
-            TruthForm::LocSolution
-        } else {
-            TruthForm::Csv
-        };
-        return Ok((entries, form, numbers));
+    if forms::is_loc_header(trimmed) {
+        table(&first, lines, (0, 1, b','), true, &mut entries)?;
+        return Ok((entries, TruthForm::LocSolution, Numbers::Unknown));
     }
-    lines.try_for_each(|(index, line)| {
-        let split = line.split_once('\t').or_else(|| {
-            // The class is the last word: names of files may have blanks.
-            line.trim_end().rsplit_once(char::is_whitespace)
-        });
-        match split {
-            Some((name, class)) if !name.trim().is_empty() && !class.trim().is_empty() => {
-                add(index + 1, name, class)
-            }
-            _ if line.trim().parse::<u64>().is_ok() => Err(GroundTruthError::ClassAlone {
-                line: index + 1,
-                text: shortened(line.trim(), LINE),
-            }),
-            _ => Err(GroundTruthError::Line {
-                line: index + 1,
-                text: shortened(line, LINE),
-            }),
-        }
-    })?;
+    if let Some((image, class, delimiter, numbers)) = header(trimmed, lines.number, requested)? {
+        table(
+            &first,
+            lines,
+            (image, class, delimiter),
+            false,
+            &mut entries,
+        )?;
+        return Ok((entries, TruthForm::Csv, numbers));
+    }
+    pair(lines.number, &first, &mut entries)?;
+    while let Some(line) = lines.next()? {
+        let line = line.into_owned();
+        pair(lines.number, &line, &mut entries)?;
+    }
     Ok((entries, TruthForm::Lines, Numbers::Unknown))
+}
+
+/// Reads a line with a name and a class.
+fn pair(number: usize, line: &str, entries: &mut Entries) -> Result<(), GroundTruthError> {
+    let split = line.split_once('\t').or_else(|| {
+        // The class is the last word: names of files may have blanks.
+        line.trim_end().rsplit_once(char::is_whitespace)
+    });
+    match split {
+        Some((name, class)) if !name.trim().is_empty() && !class.trim().is_empty() => {
+            add(entries, number, name, class)
+        }
+        _ if line.trim().parse::<u64>().is_ok() => Err(GroundTruthError::ClassAlone {
+            line: number,
+            text: shortened(line.trim(), LINE),
+        }),
+        _ => Err(GroundTruthError::Line {
+            line: number,
+            text: shortened(line, LINE),
+        }),
+    }
+}
+
+/// Reads JSON Lines. Returns the meaning of numbers.
+fn json_lines<R: Read>(
+    first: &str,
+    mut lines: Lines<'_, R>,
+    requested: Option<&[String; 2]>,
+    entries: &mut Entries,
+) -> Result<Numbers, GroundTruthError> {
+    let [images, classes] = match requested {
+        Some([image, class]) => [vec![image.as_str()], vec![class.as_str()]],
+        None => [IMAGE_COLUMNS.to_vec(), CLASS_COLUMNS.to_vec()],
+    };
+    let mut read = |number, line: &str| {
+        let (name, classes) = forms::json_line(number, line, &images, &classes)?;
+        let name = name.to_string_lossy();
+        // An image without classes has an entry, too.
+        for class in classes.iter().map(String::as_str).chain([""]) {
+            add(entries, number, &name, class)?;
+        }
+        Ok::<_, GroundTruthError>(())
+    };
+    read(lines.number, first)?;
+    while let Some(line) = lines.next()? {
+        let line = line.into_owned();
+        read(lines.number, &line)?;
+    }
+    let mut keys = classes.iter();
+    let key = keys.find(|key| first.contains(&format!("\"{key}\"")));
+    Ok(match key.map(|key| Numbers::of_column(key)) {
+        Some(Numbers::Ids) => Numbers::Ids,
+        // A number and a text are different values there, of which neither is known to be an id.
+        _ => Numbers::Unknown,
+    })
+}
+
+/// Reads a table: the places of the image's column and the class's, and the separator.
+fn table<R: Read>(
+    header: &str,
+    lines: Lines<'_, R>,
+    (image, class, delimiter): (usize, usize, u8),
+    is_loc: bool,
+    entries: &mut Entries,
+) -> Result<(), GroundTruthError> {
+    // The lines above the header are comments.
+    let above = lines.number - 1;
+    let guard = lines.guard;
+    let header = [header, "\n"].concat();
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .delimiter(delimiter)
+        .from_reader(header.as_bytes().chain(lines.source));
+    reader.byte_headers().map_err(failed)?;
+    let mut record = csv::ByteRecord::new();
+    loop {
+        guard.begin(above + reader.position().line() as usize);
+        if !reader.read_byte_record(&mut record).map_err(failed)? {
+            return Ok(());
+        }
+        let number = record
+            .position()
+            .map_or(0, |position| above + position.line() as usize);
+        check_columns(number, record.len())?;
+        let cell = |place| record.get(place).map(String::from_utf8_lossy);
+        let (Some(name), Some(class)) = (cell(image), cell(class)) else {
+            return Err(GroundTruthError::TooFewColumns { line: number });
+        };
+        if !is_loc {
+            // An empty cell: an image that shows none of the classes.
+            add(entries, number, &name, &class)?;
+            continue;
+        }
+        let classes = forms::classes_of_boxes(&class);
+        let classes = classes.ok_or_else(|| GroundTruthError::Boxes {
+            line: number,
+            text: shortened(&class, LINE),
+        })?;
+        for class in classes {
+            add(entries, number, &name, class)?;
+        }
+    }
+}
+
+fn failed(error: csv::Error) -> GroundTruthError {
+    let detail = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error.into(),
+        _ => GroundTruthError::Csv { detail },
+    }
+}
+
+fn add(
+    entries: &mut Entries,
+    number: usize,
+    name: &str,
+    class: &str,
+) -> Result<(), GroundTruthError> {
+    let name = name.trim().trim_start_matches("./");
+    let class = class.trim();
+    let longest = class.split(SEPARATORS).map(str::len).max();
+    if let Some(bytes) = longest.filter(|bytes| *bytes > LONGEST_CLASS) {
+        return Err(GroundTruthError::LongClass {
+            line: number,
+            bytes,
+            limit: LONGEST_CLASS,
+        });
+    }
+    entries.add(number, Path::new(name), class)
+}
+
+fn check_columns(line: usize, columns: usize) -> Result<(), GroundTruthError> {
+    if columns <= MOST_COLUMNS {
+        return Ok(());
+    }
+    Err(GroundTruthError::TooManyColumns {
+        line,
+        columns,
+        limit: MOST_COLUMNS,
+    })
+}
+
+/// The bytes that may still be read of a file, and of its current line or row: parsers keep a whole one.
+struct Guard {
+    file: Cell<u64>,
+    line: Cell<usize>,
+    number: Cell<usize>,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            file: Cell::new(MOST_BYTES),
+            line: Cell::new(LONGEST_LINE),
+            number: Cell::new(1),
+        }
+    }
+}
+
+impl Guard {
+    /// Begins a line or row.
+    fn begin(&self, number: usize) {
+        self.line.set(LONGEST_LINE);
+        self.number.set(number);
+    }
+
+    fn check(&self, count: usize) -> Result<(), GroundTruthError> {
+        let file = self.file.get().checked_sub(count as u64);
+        self.file
+            .set(file.ok_or(GroundTruthError::TooLarge { limit: MOST_BYTES })?);
+        let line = self.line.get().checked_sub(count);
+        self.line.set(line.ok_or(GroundTruthError::LongLine {
+            line: self.number.get(),
+            limit: LONGEST_LINE,
+        })?);
+        Ok(())
+    }
+}
+
+/// A file that is read no further than a [`Guard`] allows.
+struct Guarded<'a, R> {
+    guard: &'a Guard,
+    file: R,
+}
+
+impl<R: Read> Read for Guarded<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(out)?;
+        self.guard.check(count).map_err(io::Error::other)?;
+        Ok(count)
+    }
+}
+
+/// The lines that are no comments.
+struct Lines<'a, R> {
+    guard: &'a Guard,
+    source: BufReader<Guarded<'a, R>>,
+    bytes: Vec<u8>,
+    /// The number of the last line, from 1.
+    number: usize,
+}
+
+impl<'a, R: Read> Lines<'a, R> {
+    fn new(guard: &'a Guard, file: R) -> Self {
+        Self {
+            guard,
+            source: BufReader::new(Guarded { guard, file }),
+            bytes: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// Reads the next line.
+    fn next(&mut self) -> Result<Option<Cow<'_, str>>, GroundTruthError> {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        loop {
+            self.number += 1;
+            self.guard.begin(self.number);
+            self.bytes.clear();
+            if self.source.read_until(b'\n', &mut self.bytes)? == 0 {
+                return Ok(None);
+            }
+            if self.bytes.ends_with(b"\n") {
+                self.bytes.pop();
+                if self.bytes.ends_with(b"\r") {
+                    self.bytes.pop();
+                }
+            }
+            if self.number == 1 && self.bytes.starts_with(BYTE_ORDER_MARK) {
+                self.bytes.drain(..BYTE_ORDER_MARK.len());
+            }
+            let line = String::from_utf8_lossy(&self.bytes);
+            let trimmed = line.trim_start();
+            if !trimmed.is_empty() && !trimmed.starts_with('#') {
+                break;
+            }
+        }
+        Ok(Some(String::from_utf8_lossy(&self.bytes)))
+    }
 }
 
 /// The columns of the image and of the class, the separator, and the meaning of numbers, if the line is a header.
 fn header(
     line: &str,
+    number: usize,
     requested: Option<&[String; 2]>,
 ) -> Result<Option<(usize, usize, u8, Numbers)>, GroundTruthError> {
     let delimiter = if line.contains('\t') { '\t' } else { ',' };
+    check_columns(number, line.split(delimiter).count())?;
     let columns: Vec<String> = line
         .split(delimiter)
         .map(|name| name.trim().trim_matches('"').to_ascii_lowercase())
@@ -198,7 +352,10 @@ fn header(
                 .position(|column| *column == name.to_ascii_lowercase());
             place.ok_or_else(|| GroundTruthError::NoColumn {
                 column: name.clone(),
-                columns: columns.clone(),
+                columns: columns
+                    .iter()
+                    .map(|column| shortened(column, LINE))
+                    .collect(),
             })
         };
         let [image, class] = requested;
@@ -232,4 +389,81 @@ fn header(
     }
     let numbers = Numbers::of_column(&columns[class]);
     Ok(Some((image, class, delimiter as u8, numbers)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the error of a file that repeats `line` until something ends it.
+    fn error(start: &str, line: &str) -> String {
+        let line = line.as_bytes().repeat(1 + (1 << 20) / line.len());
+        let file = start.as_bytes().chain(Repeated {
+            bytes: &line,
+            place: 0,
+        });
+        parse(file, None).unwrap_err().to_string()
+    }
+
+    struct Repeated<'a> {
+        bytes: &'a [u8],
+        place: usize,
+    }
+
+    impl Read for Repeated<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = (&self.bytes[self.place..]).read(out)?;
+            self.place = (self.place + count) % self.bytes.len();
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn no_file_takes_more_memory_than_lines_and_entries_do() {
+        const LONG: &str = "has more than 4194304 bytes";
+        for (start, line, expected) in [
+            ("", ",", &format!("line 1 {LONG}")[..]),
+            ("a.jpg 1\n", "a", &format!("line 2 {LONG}")),
+            ("a.jpg 1\n#", "a", &format!("line 2 {LONG}")),
+            ("{\"a\": [", "0,", &format!("line 1 {LONG}")),
+            ("path,class_id\na.jpg,1\n", ",", &format!("line 3 {LONG}")),
+            ("path,class_id\na.jpg,\"", "1\n", &format!("line 2 {LONG}")),
+            (
+                "# all\n\n",
+                "# none\n",
+                "is larger than 268435456 bytes, the size limit",
+            ),
+            ("", "a.jpg 1\n", "it has more than 3670016 entries"),
+            (
+                "path,class_id\n",
+                "a,1\n",
+                "it has more than 3670016 entries",
+            ),
+        ] {
+            assert_eq!(error(start, line), expected, "{start:?} {line:?}");
+        }
+        for (text, line) in [
+            (format!("path,class_id{}\n", ",".repeat(1023)), 1),
+            (format!("path,class_id\na.jpg,1{}\n", ",".repeat(1023)), 2),
+        ] {
+            let error = parse(text.as_bytes(), None).unwrap_err();
+            let expected = format!("line {line} has 1025 columns, more than 1024");
+            assert_eq!(error.to_string(), expected);
+        }
+        let text = format!("path,class_id{}\na.jpg,1\n", ",".repeat(1022));
+        parse(text.as_bytes(), None).unwrap();
+    }
+
+    #[test]
+    fn errors_quote_little() {
+        let long = "k".repeat(100_000);
+        for text in [
+            format!("{{\"{long}\": 1}}"),
+            format!("{{\"image\": [\"{long}\"], \"label\": 1}}"),
+            format!("{{\"image\": \"a\", \"label\": [[\"{long}\"]]}}"),
+        ] {
+            let error = parse(text.as_bytes(), None).unwrap_err().to_string();
+            assert!(error.len() < 300, "{error}");
+        }
+    }
 }
