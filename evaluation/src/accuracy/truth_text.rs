@@ -38,7 +38,7 @@ const CLASS_COLUMNS: [&str; 14] = [
     "tags",
     "synset",
 ];
-/// 256 MiB are about five million images.
+/// The largest file. As many bytes name about three million images, with their paths.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 /// The longest line, or row of a table, in bytes.
 const LONGEST_LINE: usize = 4 << 20;
