@@ -79,7 +79,7 @@ pub fn note(guard: Option<&OsStr>, messages: &Messages) {
     if guard.is_some() {
         let variable = runtime_library::LOADER_VARIABLE;
         messages.note(&format!(
-            "entries of {variable} that are empty, relative, or below /proc or /dev are ignored: nothing is loaded from the current directory"
+            "entries of {variable} that are empty, relative, or below /proc or /dev/fd are ignored: nothing is loaded from the current directory"
         ));
     }
 }

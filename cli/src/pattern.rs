@@ -158,8 +158,10 @@ pub fn expand(pattern: &Path) -> anyhow::Result<Vec<Found>> {
         .collect::<Result<_, _>>()?;
     // Two of them in a row find what one does.
     parts.dedup_by(|next, part| matches!((part, next), (Part::AnyDepth, Part::AnyDepth)));
+    let depths = parts.iter().filter(|part| matches!(part, Part::AnyDepth));
+    let mut seen = (depths.count() > 1).then(HashSet::new);
     let mut found = Vec::new();
-    find(PathBuf::new(), &parts, &mut found, &mut HashSet::new());
+    find(PathBuf::new(), &parts, &mut found, &mut seen);
     Ok(found)
 }
 
@@ -212,15 +214,15 @@ fn with_quoted_braces(text: &str) -> String {
     quoted
 }
 
-/// Adds the paths below `base` that match `parts`. `seen` has the places that were tried, with the number of parts that
-/// were left there: with several `**` there are many ways to one of them.
-fn find(
-    base: PathBuf,
-    parts: &[Part],
-    found: &mut Vec<Found>,
-    seen: &mut HashSet<(PathBuf, usize)>,
-) {
-    if !seen.insert((base.clone(), parts.len())) {
+/// The places that were tried, with the number of parts that were left there.
+type Seen = HashSet<(PathBuf, usize)>;
+
+/// Adds the paths below `base` that match `parts`. `seen` is for patterns with several `**`, which have many ways to one
+/// place.
+fn find(base: PathBuf, parts: &[Part], found: &mut Vec<Found>, seen: &mut Option<Seen>) {
+    if let Some(seen) = seen
+        && !seen.insert((base.clone(), parts.len()))
+    {
         return;
     }
     let Some((part, rest)) = parts.split_first() else {
@@ -387,6 +389,7 @@ mod tests {
         fs::create_dir_all(&deep).unwrap();
         fs::write(deep.join("x.jpg"), "").unwrap();
         let path = format!("{}x.jpg", "a/".repeat(20));
+        assert_eq!(found(directory.path(), "**/a/**"), [&*path]);
         // There are 2^20 and more ways.
         for pattern in ["**/".repeat(20), "**/a/".repeat(10), "**/*/".repeat(10)] {
             assert_eq!(

@@ -86,6 +86,10 @@ fn serve<C: DeserializeOwned>(
 
 /// Closes all descriptors but the standard streams. Whoever started the program may have left files and sockets open,
 /// which no restriction covers.
+///
+/// # Errors
+///
+/// If the system does not tell which there are: `/proc` is not mounted.
 fn close_inherited() -> io::Result<()> {
     let entries = fs::read_dir("/proc/self/fd")?;
     let numbers: Vec<RawFd> = entries

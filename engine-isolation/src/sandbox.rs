@@ -130,9 +130,9 @@ fn landlock(readable: &[OsString]) -> Result<Option<bool>, RulesetError> {
 }
 
 /// System calls of the C library, of engines and of this crate. They use what the process has: its memory, its threads,
-/// its own descriptors, clocks, and files, which Landlock restricts. None starts a process or makes a socket, names another
-/// process, or changes a file's rights, owner or attributes, which Landlock does not cover. All others do not exist for the
-/// process, as on a kernel without them: libraries know what to do then.
+/// its own descriptors, clocks, and files, which Landlock restricts. None starts a process or makes a socket, changes
+/// another process, or changes a file's rights, owner or attributes, which Landlock does not cover. All others fail as on a
+/// kernel without them, which libraries are prepared for.
 const ALLOWED: &[i64] = &[
     // Memory.
     libc::SYS_brk,
@@ -175,7 +175,7 @@ const ALLOWED: &[i64] = &[
     libc::SYS_sigaltstack,
     libc::SYS_wait4,
     libc::SYS_waitid,
-    // What this process and this machine are.
+    // The identity of the process, its threads' scheduling, and the machine.
     libc::SYS_capget,
     libc::SYS_getcpu,
     libc::SYS_getcwd,
@@ -183,15 +183,12 @@ const ALLOWED: &[i64] = &[
     libc::SYS_geteuid,
     libc::SYS_getgid,
     libc::SYS_getgroups,
-    libc::SYS_getpgid,
     libc::SYS_getpid,
     libc::SYS_getppid,
-    libc::SYS_getpriority,
     libc::SYS_getrandom,
     libc::SYS_getresgid,
     libc::SYS_getresuid,
     libc::SYS_getrusage,
-    libc::SYS_getsid,
     libc::SYS_gettid,
     libc::SYS_getuid,
     libc::SYS_sched_get_priority_max,
@@ -264,12 +261,12 @@ const ALLOWED: &[i64] = &[
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
 ];
-/// Calls of one architecture: older forms of those above, and what the C library does there.
+/// Calls of one architecture: older forms of those above, and others that the C library makes there.
 #[cfg(target_arch = "x86_64")]
 const ALLOWED_HERE: &[i64] = &[
     libc::SYS_access,
     libc::SYS_alarm,
-    // A thread asks for its registers of matrices, and gets those of its own memory.
+    // Requests the registers of AMX, and sets the base of a thread's variables.
     libc::SYS_arch_prctl,
     libc::SYS_dup2,
     libc::SYS_epoll_create,
@@ -289,7 +286,7 @@ const ALLOWED_HERE: &[i64] = &[
     libc::SYS_time,
 ];
 #[cfg(target_arch = "riscv64")]
-const ALLOWED_HERE: &[i64] = &[RISCV_HWPROBE];
+const ALLOWED_HERE: &[i64] = &[RISCV_HWPROBE, RISCV_FLUSH_ICACHE];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "riscv64")))]
 const ALLOWED_HERE: &[i64] = &[];
 /// Numbers that the crate `libc` lacks on some architectures. They are the same on all.
@@ -298,8 +295,12 @@ const FUTEX_WAKE: i64 = 454;
 const FUTEX_WAIT: i64 = 455;
 const FUTEX_REQUEUE: i64 = 456;
 const MSEAL: i64 = 462;
+const PR_SVE_GET_VL: i32 = 51;
+const PR_SME_GET_VL: i32 = 64;
 #[cfg(target_arch = "riscv64")]
 const RISCV_HWPROBE: i64 = 258;
+#[cfg(target_arch = "riscv64")]
+const RISCV_FLUSH_ICACHE: i64 = 259;
 
 /// Calls that are allowed for this process only: the argument that names a process has its number, or 0 where that means
 /// the caller.
@@ -327,18 +328,21 @@ const FCNTL: [i32; 8] = [
     libc::F_GETPIPE_SZ,
     libc::F_GET_SEALS,
 ];
-const IOCTL: [libc::Ioctl; 6] = [
+const IOCTL: [libc::Ioctl; 7] = [
     libc::FIOCLEX,
     libc::FIONBIO,
     libc::FIONCLEX,
     libc::FIONREAD,
     libc::TCGETS,
+    libc::TCGETS2,
     libc::TIOCGWINSZ,
 ];
-/// The names of threads and of mappings.
-const PRCTL: [i32; 4] = [
+/// The names of threads and of mappings, and the lengths of the vectors of Arm processors.
+const PRCTL: [i32; 6] = [
     libc::PR_GET_DUMPABLE,
     libc::PR_GET_NAME,
+    PR_SME_GET_VL,
+    PR_SVE_GET_VL,
     libc::PR_SET_NAME,
     libc::PR_SET_VMA,
 ];

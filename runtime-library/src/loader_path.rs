@@ -30,9 +30,9 @@ pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
         let mut rests = names.iter().filter_map(|name| entry.strip_prefix(*name));
         cfg!(target_env = "gnu") && rests.any(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
-    // `/proc/self/cwd` and `/dev/fd/3` may be the current directory. Nobody installs libraries below these two.
+    // `/proc/self/cwd` and `/dev/fd/3` may be the current directory.
     let is_link = |path: &Path| {
-        let mut names = Vec::new();
+        let mut names: Vec<&OsStr> = Vec::new();
         for part in path.components() {
             match part {
                 Component::Normal(name) => names.push(name),
@@ -40,8 +40,8 @@ pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
                 _ => {}
             }
         }
-        let first = names.first();
-        first.is_some_and(|name| *name == "proc" || *name == "dev")
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        matches!(names[..], [b"proc", ..] | [b"dev", b"fd", ..])
     };
     let is_safe = |entry: &&[u8]| {
         let path = Path::new(OsStr::from_bytes(entry));
@@ -89,7 +89,15 @@ mod tests {
         let without = |value: &str| {
             without_current_directory(OsStr::new(value)).map(|value| value.into_string().unwrap())
         };
-        for clean in ["", "/a", "/a:/b", "/a/proc", "/process", "/a/../b"] {
+        for clean in [
+            "",
+            "/a",
+            "/a:/b",
+            "/a/proc",
+            "/process",
+            "/a/../b",
+            "/dev/shm/lib",
+        ] {
             assert_eq!(without(clean), None, "{clean}");
         }
         #[cfg(target_env = "gnu")]
@@ -115,6 +123,7 @@ mod tests {
             ("/proc/self/cwd/lib", ""),
             ("/a/../proc/self/cwd:/b", "/b"),
             ("//dev/fd/7:/a", "/a"),
+            ("/dev/shm/../fd/7:/a", "/a"),
         ] {
             assert_eq!(without(value).as_deref(), Some(rest), "{value}");
         }

@@ -175,7 +175,7 @@ fn second_table_ends() -> Result<(), Failed> {
     file(
         "gate.toml",
         format!(
-            "runs = ['onnx', 'openvino']\nmodel = '{}'\ninput = ['{}']\n[compare]\n[evaluate]\ntruth = 'truth.csv'\n",
+            "runs = ['onnx', 'openvino']\nmodel = '{}'\ninput = ['{}']\n[compare]\n[evaluate]\ntruth = 'truth.csv'\nmin-top1 = '1%'\n",
             small_model("plain.onnx").display(),
             job.image.display()
         ),

@@ -161,7 +161,7 @@ fn files() -> Result<tempfile::TempDir, Failed> {
     fs::write(
         path("gate.toml"),
         "runs = ['rten']\nmodel = 'plain.onnx'\ninput = ['images']\npreprocess = 'hf/preprocessor_config.json'\n\
-         [compare]\nagainst = 'recording.jsonl'\n[evaluate]\ntruth = 'truth.csv'\n",
+         [compare]\nagainst = 'recording.jsonl'\n[evaluate]\ntruth = 'truth.csv'\nmin-truth = 2\n",
     )?;
     let compare = WORKS[1].arguments;
     let without_recording = &compare[..compare.len() - 2];
