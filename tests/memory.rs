@@ -8,8 +8,9 @@
 #![allow(clippy::print_stdout)]
 
 use std::alloc::System;
+use std::error::Error as _;
 use std::fs::{self, File};
-use std::io::{BufReader, Cursor};
+use std::io::{BufReader, Cursor, Write as _};
 
 use backend_api::{Dim, ElementType, TensorSpec};
 use cap::Cap;
@@ -29,6 +30,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let trials = vec![
         Needs::set_up().test("no_file_takes_more_than_announced", decoding),
+        Trial::test("no_metadata_take_more_than_announced", metadata),
         Trial::test("no_huffman_tables_take_more_than_announced", huffman_tables),
         Trial::test("no_tensor_takes_more_than_announced", preprocessing),
         Trial::test("memory_that_is_not_there_is_an_error", without_memory),
@@ -44,6 +46,13 @@ fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
     ALLOCATOR.set_limit(usize::MAX).expect("no limit");
     result
 }
+
+/// Bytes that reading a header takes at most: it is read before memory is reserved.
+const HEADER: u64 = 8 << 20;
+/// The same for JPEG XL, whose decoder keeps the tables of the first frame.
+const JPEG_XL_HEADER: u64 = 32 << 20;
+/// Bytes of metadata in a file, or of one that becomes so large.
+const MUCH: usize = 64 << 20;
 
 fn decoding() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
@@ -107,6 +116,215 @@ fn decoding() -> Result<(), Failed> {
         count > 450 && generous == 0 && rejected < 10,
         (count, generous, rejected),
     )
+}
+
+/// Reads and decodes files of 8 x 8 pixels that have much more of everything else.
+fn metadata() -> Result<(), Failed> {
+    let limits = DecodeLimits::default();
+    for (name, bytes, header_bytes) in [
+        ("JPEG XL, compressed metadata", jpeg_xl()?, JPEG_XL_HEADER),
+        ("TIFF, sample formats", tiff(339, 1), HEADER),
+        ("TIFF, byte counts", tiff(279, 64), HEADER),
+        ("TIFF, XMP", tiff(700, 9), HEADER),
+        ("PNG, compressed texts", png(true)?, HEADER),
+        ("PNG, EXIF and XMP", png(false)?, HEADER),
+        ("WebP, EXIF and XMP", webp_metadata(), HEADER),
+        ("GIF, XMP, a profile and a comment", gif(), HEADER),
+        ("icon, EXIF and XMP", icon(&png(false)?), HEADER),
+    ] {
+        println!("{name}: {} bytes", bytes.len());
+        let header = within(header_bytes, || {
+            ImageHeader::read(Cursor::new(&bytes), &limits)
+        });
+        let header = header.map_err(|error| format!("{name}: {error:?}"))?;
+        let announced = header.decode_bytes(1);
+        println!("{name}: {announced} bytes announced");
+        let image = within(announced, || Image::decode(&bytes, &limits));
+        image.map_err(|error| format!("{name}: {error:?}"))?;
+    }
+    for (name, bytes) in [
+        ("TIFF, colours", tiff(320, 9)),
+        (
+            "PAM, a comment",
+            pam(&format!("TUPLTYPE RGB\n#{}", "a".repeat(MUCH))),
+        ),
+        (
+            "PAM, types",
+            pam(&format!("TUPLTYPE {}\n", "a".repeat(100)).repeat(MUCH / 100)),
+        ),
+        (
+            "PAM, a type",
+            pam(&format!("TUPLTYPE {}", "a".repeat(10_000))),
+        ),
+        ("PAM, a word", pam(&"a".repeat(10_000))),
+    ] {
+        let header = within(HEADER, || ImageHeader::read(Cursor::new(&bytes), &limits));
+        let error = header.err().ok_or(name)?;
+        let text = format!("{error}: {:?}", error.source().map(ToString::to_string));
+        println!("{name}: {text}");
+        ensure(text.len() < 1000, (name, text.len()))?;
+    }
+    Ok(())
+}
+
+fn jpeg_xl() -> Result<Vec<u8>, Failed> {
+    // Zeros, 64 MiB of them, that Brotli made small.
+    const ZEROS: [u8; 54] = [
+        0xcf, 0xff, 0xff, 0x7f, 0xf8, 0x27, 0x00, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x9f, 0xff,
+        0xff, 0xff, 0xf0, 0x4f, 0x00, 0xc4, 0x61, 0x01, 0x80, 0xee, 0xfd, 0x3f, 0xff, 0xff, 0xff,
+        0xe1, 0x9f, 0x00, 0x88, 0xc3, 0x22, 0x00, 0xdd, 0xfb, 0x7f, 0xfe, 0xff, 0xff, 0xc3, 0x3f,
+        0x01, 0x10, 0x87, 0x05, 0x00, 0xba, 0xf7, 0xff, 0x03,
+    ];
+    let codestream = fs::read(checkout().join("tests/data/jxl/lossless.jxl"))?;
+    let part = |kind: &[u8; 4], content: &[&[u8]]| {
+        let content = content.concat();
+        let length = (content.len() as u32 + 8).to_be_bytes();
+        [&length, &kind[..], &content].concat()
+    };
+    Ok([
+        part(b"JXL ", &[b"\x0d\x0a\x87\x0a"]),
+        part(b"ftyp", &[b"jxl \0\0\0\0jxl "]),
+        part(b"brob", &[b"Exif", &ZEROS]),
+        part(b"jxlc", &[&codestream]),
+        part(b"brob", &[b"xml ", &ZEROS]),
+    ]
+    .concat())
+}
+
+/// Returns a file whose tag `list` has [`MUCH`] bytes, which are all `value`.
+fn tiff(list: u16, value: u8) -> Vec<u8> {
+    let photometric = if list == 320 { 3 } else { 1 };
+    let mut tags: Vec<(u16, u16, u32, u32)> = vec![(list, 1, MUCH as u32, 0)];
+    for (tag, number) in [
+        (256, 8),
+        (257, 8),
+        (258, 8),
+        (259, 1),
+        (262, photometric),
+        (273, 8),
+        (277, 1),
+        (278, 8),
+        (279, 64),
+    ] {
+        if tag != list {
+            tags.push((tag, 4, 1, number));
+        }
+    }
+    // The list is behind the tags.
+    tags[0].3 = 10 + 12 * tags.len() as u32 + 4;
+    tags.sort_unstable();
+    let mut file = b"II*\0\x08\0\0\0".to_vec();
+    file.extend((tags.len() as u16).to_le_bytes());
+    for (tag, kind, count, number) in tags {
+        file.extend(
+            [tag, kind]
+                .iter()
+                .flat_map(|number: &u16| number.to_le_bytes()),
+        );
+        file.extend(
+            [count, number]
+                .iter()
+                .flat_map(|number| number.to_le_bytes()),
+        );
+    }
+    file.extend([0; 4]);
+    file.resize(file.len() + MUCH, value);
+    file
+}
+
+fn png(is_compressed: bool) -> Result<Vec<u8>, Failed> {
+    let chunk = |kind: &[u8; 4], content: &[&[u8]]| {
+        let content = content.concat();
+        let mut check = flate2::Crc::new();
+        check.update(kind);
+        check.update(&content);
+        let length = (content.len() as u32).to_be_bytes();
+        [&length, &kind[..], &content, &check.sum().to_be_bytes()].concat()
+    };
+    let compressed = |text: &[u8]| {
+        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        writer.write_all(text)?;
+        writer.finish()
+    };
+    let metadata = if is_compressed {
+        let digits = format!("\nexif\n{MUCH}\n{}", "0".repeat(MUCH));
+        let exif = chunk(
+            b"zTXt",
+            &[
+                b"Raw profile type exif\0\0",
+                &compressed(digits.as_bytes())?,
+            ],
+        );
+        let xmp = chunk(
+            b"iTXt",
+            &[
+                b"XML:com.adobe.xmp\0\x01\0\0\0",
+                &compressed(&vec![b'x'; MUCH])?,
+            ],
+        );
+        [exif.clone(), xmp, exif].concat()
+    } else {
+        // The decoder of pixels keeps this one.
+        let exif = chunk(b"eXIf", &[&[0; 2 << 20]]);
+        [
+            exif,
+            chunk(
+                b"iTXt",
+                &[b"XML:com.adobe.xmp\0\0\0\0\0", &vec![b'x'; MUCH]],
+            ),
+        ]
+        .concat()
+    };
+    Ok([
+        b"\x89PNG\r\n\x1a\n".to_vec(),
+        chunk(b"IHDR", &[&[0, 0, 0, 8, 0, 0, 0, 8, 8, 2, 0, 0, 0]]),
+        metadata,
+        chunk(b"IDAT", &[&compressed(&[0; 8 * 25])?]),
+        chunk(b"IEND", &[]),
+    ]
+    .concat())
+}
+
+fn icon(png: &[u8]) -> Vec<u8> {
+    let length = (png.len() as u32).to_le_bytes();
+    [
+        &[0, 0, 1, 0, 1, 0, 8, 8, 0, 0, 1, 0, 24, 0],
+        &length[..],
+        &[22, 0, 0, 0],
+        png,
+    ]
+    .concat()
+}
+
+fn webp_metadata() -> Vec<u8> {
+    const EXIF_AND_XMP: u8 = 0b1100;
+    let much = vec![b'a'; MUCH];
+    webp(&[
+        webp_head(EXIF_AND_XMP),
+        lossy_chunk(),
+        webp_chunk(*b"EXIF", &much),
+        webp_chunk(*b"XMP ", &much),
+    ])
+}
+
+fn gif() -> Vec<u8> {
+    let blocks = [&[0xff][..], &[b'a'; 255]].concat().repeat(MUCH / 256);
+    let extension = |head: &[u8]| [head, &blocks, &[0]].concat();
+    [
+        b"GIF89a\x08\0\x08\0\x80\0\0\0\0\0\xff\xff\xff".to_vec(),
+        extension(b"\x21\xff\x0bXMP DataXMP"),
+        extension(b"\x21\xff\x0bICCRGBG1012"),
+        extension(b"\x21\xfe"),
+        // An image of 8 x 8 pixels, and the end.
+        b"\x2c\0\0\0\0\x08\0\x08\0\0\x08\x0f\0\x01\x08\x1c\x48\xb0\xa0\xc1\x83\x08\x13\x2a\x4c\x18\x10\0\x3b".to_vec(),
+    ]
+    .concat()
+}
+
+/// Returns a PAM of 8 x 8 pixels with these lines.
+fn pam(lines: &str) -> Vec<u8> {
+    let head = format!("P7\nWIDTH 8\nHEIGHT 8\nDEPTH 3\nMAXVAL 255\n{lines}\nENDHDR\n");
+    [head.into_bytes(), vec![7; 8 * 8 * 3]].concat()
 }
 
 /// A stream of bits, the first one lowest: a lossless WebP.

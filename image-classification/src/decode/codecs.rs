@@ -1,14 +1,15 @@
 //! The formats that the `image` crate decodes: BMP, PNM, QOI, TGA, WebP.
 
+use std::error::Error;
 use std::io::{BufRead, Seek};
 
 use image::codecs::pnm::PnmDecoder;
+use image::metadata::Orientation;
 use image::{ColorType, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::format::Format;
 use super::header::ImageHeader;
 use super::limits::{SMALL, check_size, within};
-use super::orientation::Metadata;
 use super::rgb::{Depth, RGB, buffer_of, to_rgb};
 use super::{DecodeError, DecodeLimits, Image, webp};
 
@@ -64,9 +65,12 @@ fn open<'a, R: BufRead + Seek + 'a>(
     format: ImageFormat,
     limits: &DecodeLimits,
 ) -> Result<(impl ImageDecoder + 'a, ImageHeader), DecodeError> {
-    let [has_exif, has_xmp] = match format {
-        ImageFormat::WebP => webp::has_metadata(&mut source).map_err(DecodeError::Unreadable)?,
-        _ => [false; 2],
+    let orientation = match format {
+        // A damaged block is no reason to reject the pixels.
+        ImageFormat::WebP => webp::metadata(&mut source)
+            .map_err(DecodeError::Unreadable)?
+            .orientation(),
+        _ => Orientation::NoTransforms,
     };
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut reader = ImageReader::with_format(source, format);
@@ -74,26 +78,18 @@ fn open<'a, R: BufRead + Seek + 'a>(
     // For the decoder's allocations in addition to the image. The exact check is below.
     codec_limits.max_alloc = Some(limits.decoded_bytes);
     reader.limits(codec_limits);
-    let mut decoder = reader
+    let decoder = reader
         .into_decoder()
         .map_err(|source| failed(format, source))?;
     let (width, height) = decoder.dimensions();
     check_size(width, height, limits)?;
     let total = decoder.total_bytes();
     within("a decoded size in bytes", total, limits.decoded_bytes)?;
-    // A damaged block is no reason to reject the pixels.
-    let mut metadata = Metadata::default();
-    if has_exif {
-        metadata.exif = decoder.exif_metadata().unwrap_or(None);
-    }
-    if has_xmp {
-        metadata.xmp = decoder.xmp_metadata().unwrap_or(None);
-    }
     let header = ImageHeader {
         format: ours(format),
         width,
         height,
-        orientation: metadata.orientation(),
+        orientation,
         buffer: total.max(u64::from(width) * u64::from(height) * RGB as u64),
         // A text of numbers, lines and palettes.
         working: SMALL + 32 * u64::from(width),
@@ -172,7 +168,7 @@ pub(super) fn failed(format: ImageFormat, source: ImageError) -> DecodeError {
     match source {
         ImageError::Unsupported(_) => DecodeError::Unsupported {
             format,
-            source: source.into(),
+            source: shortened(source),
         },
         ImageError::Limits(_) => DecodeError::Memory {
             format,
@@ -183,8 +179,18 @@ pub(super) fn failed(format: ImageFormat, source: ImageError) -> DecodeError {
         }
         _ => DecodeError::Damaged {
             format,
-            source: source.into(),
+            source: shortened(source),
         },
+    }
+}
+
+/// Returns an error without most of what it quotes: lines of a header can be long.
+fn shortened(source: ImageError) -> Box<dyn Error + Send + Sync> {
+    const MOST_CHARACTERS: usize = 300;
+    let text = source.to_string();
+    match text.char_indices().nth(MOST_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => source.into(),
     }
 }
 

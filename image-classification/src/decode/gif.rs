@@ -1,8 +1,9 @@
 //! GIF: the first frame on its canvas, looked up in the palette in place.
 
-use std::io::{Chain, Cursor, Read};
+use std::io::{self, Chain, Cursor, Read};
+use std::num::NonZeroU64;
 
-use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError};
+use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError, MemoryLimit};
 use image::metadata::Orientation;
 
 use super::format::Format;
@@ -12,6 +13,8 @@ use super::rgb::{RGB, buffer_of, expand};
 use super::{DecodeError, DecodeLimits, Image};
 
 const FORMAT: &str = "GIF";
+/// Most bytes of metadata and of a profile that the decoder keeps.
+const MOST_EXTENSION: NonZeroU64 = NonZeroU64::new(64 << 10).unwrap();
 /// Bytes of a colour in a palette.
 const COLOUR: usize = 3;
 /// Upper bound of the pixels in a byte of LZW codes.
@@ -84,34 +87,81 @@ pub(super) fn decode<R: Read>(
     header.image(canvas, 1)
 }
 
-/// A file whose screen has a palette: without one, an index is a level of grey.
-type WithPalette<R> = Chain<Cursor<Vec<u8>>, R>;
+/// A file that was changed up to its first image.
+type Changed<R> = Chain<Cursor<Vec<u8>>, R>;
 
-fn with_palette<R: Read>(mut source: R) -> std::io::Result<WithPalette<R>> {
+/// Returns a file whose screen has a palette: without one, an index is a level of grey. Extension blocks before the first
+/// image are left out except for the one that states the transparent colour: the decoder keeps metadata and profiles.
+fn changed<R: Read>(mut source: R) -> io::Result<Changed<R>> {
+    let mut start = Vec::new();
+    read_start(&mut source, &mut start)?;
+    Ok(Cursor::new(start).chain(source))
+}
+
+fn read_start<R: Read>(source: &mut R, start: &mut Vec<u8>) -> io::Result<()> {
     const HEAD: u64 = 13;
     const FLAGS: usize = 10;
     const HAS_PALETTE: u8 = 0x80;
     const COLOURS: u8 = 7;
-    let mut head = Vec::new();
-    source.by_ref().take(HEAD).read_to_end(&mut head)?;
-    if let Some(flags) = head.get_mut(FLAGS)
-        && *flags & HAS_PALETTE == 0
-    {
+    const EXTENSION: u8 = 0x21;
+    const CONTROL: u8 = 0xf9;
+    const CONTROL_BYTES: u8 = 4;
+    source.take(HEAD).read_to_end(start)?;
+    let Some(flags) = start.get_mut(FLAGS) else {
+        return Ok(());
+    };
+    if *flags & HAS_PALETTE == 0 {
         *flags |= HAS_PALETTE | COLOURS;
-        head.extend((0..=u8::MAX).flat_map(|level| [level; COLOUR]));
+        start.extend((0..=u8::MAX).flat_map(|level| [level; COLOUR]));
+    } else {
+        let colours = 2_u64 << (*flags & COLOURS);
+        source.take(colours * COLOUR as u64).read_to_end(start)?;
     }
-    Ok(Cursor::new(head).chain(source))
+    // Of several blocks the last one counts.
+    let before = start.len();
+    loop {
+        let Some(kind) = byte(source)? else {
+            return Ok(());
+        };
+        if kind != EXTENSION {
+            start.push(kind);
+            return Ok(());
+        }
+        let label = byte(source)?;
+        let mut length = byte(source)?;
+        if label == Some(CONTROL) {
+            start.truncate(before);
+            start.extend([EXTENSION, CONTROL]);
+            start.extend(length);
+            if length != Some(CONTROL_BYTES) {
+                return Ok(());
+            }
+            source.take(CONTROL_BYTES.into()).read_to_end(start)?;
+            start.push(0);
+            length = byte(source)?;
+        }
+        while let Some(count @ 1..) = length {
+            io::copy(&mut source.take(count.into()), &mut io::sink())?;
+            length = byte(source)?;
+        }
+    }
+}
+
+fn byte<R: Read>(source: &mut R) -> io::Result<Option<u8>> {
+    source.bytes().next().transpose()
 }
 
 fn open<R: Read>(
     source: R,
     length: u64,
     limits: &DecodeLimits,
-) -> Result<(Decoder<WithPalette<R>>, ImageHeader, Frame), DecodeError> {
-    let source = with_palette(source).map_err(DecodeError::Unreadable)?;
+) -> Result<(Decoder<Changed<R>>, ImageHeader, Frame), DecodeError> {
+    let source = changed(source).map_err(DecodeError::Unreadable)?;
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     options.allow_unknown_blocks(true);
+    // For extension blocks behind an unknown block; pixels are read into a buffer of this crate.
+    options.set_memory_limit(MemoryLimit::Bytes(MOST_EXTENSION));
     let mut decoder = options.read_info(source).map_err(failed)?;
     let (width, height) = (u32::from(decoder.width()), u32::from(decoder.height()));
     let Some(frame) = decoder.next_frame_info().map_err(failed)? else {
@@ -138,8 +188,7 @@ fn open<R: Read>(
         height,
         orientation: Orientation::NoTransforms,
         buffer: u64::from(width) * u64::from(height) * RGB as u64,
-        // Extension blocks are kept.
-        working: 2 * length + SMALL,
+        working: 4 * MOST_EXTENSION.get() + SMALL,
         jpeg: None,
     };
     within(

@@ -98,25 +98,27 @@ impl Directory {
             .find(|entry| entry.tag == tag && entry.count > 0 && size_of(entry.kind).is_some())
     }
 
-    /// Returns the bytes of all values.
+    /// Returns the bytes of at most `most` values.
     pub(super) fn bytes<R: Read + Seek>(
         &self,
         source: &mut R,
         tag: u16,
+        most: u64,
     ) -> io::Result<Option<Vec<u8>>> {
         self.entry(tag)
-            .map(|entry| self.value(source, entry, u64::MAX))
+            .map(|entry| self.value(source, entry, most))
             .transpose()
     }
 
-    /// Returns the whole numbers of an entry.
+    /// Returns at most `most` of the whole numbers of an entry: each takes 8 bytes, and maybe one in the file.
     pub(super) fn numbers<R: Read + Seek>(
         &self,
         source: &mut R,
         tag: u16,
+        most: u64,
     ) -> io::Result<Option<Vec<u64>>> {
         self.entry(tag)
-            .map(|entry| self.whole_numbers(source, entry, u64::MAX))
+            .map(|entry| self.whole_numbers(source, entry, most))
             .transpose()
     }
 

@@ -106,7 +106,7 @@ impl Image {
             Format::Tiff => tiff::decode(bytes, limits, spare),
             Format::WebP => webp::decode(source, length, limits, spare),
             Format::Bmp => bmp::decode(bytes, limits, spare),
-            Format::Ico => ico::decode(source, limits, spare),
+            Format::Ico => ico::decode(source, length, limits, spare),
             Format::Pnm => pnm::decode(bytes, limits, spare),
             Format::Qoi => codecs::decode(source, ImageFormat::Qoi, limits, spare),
             Format::Tga => tga::decode(bytes, limits, spare),

@@ -7,19 +7,17 @@ use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Reader, Tr
 
 use super::format::Format;
 use super::header::ImageHeader;
-use super::limits::{SMALL, check_size, within};
+use super::limits::{MOST_METADATA, SMALL, check_size, within};
 use super::orientation::Metadata;
 use super::rgb::{Depth, RGB, capacity_of};
 use super::{DecodeError, DecodeLimits, Image};
 
 const FORMAT: &str = "PNG";
 const CUT_SHORT: DecodeError = DecodeError::CutShort { format: FORMAT };
-/// Most bytes that the decoder takes for chunks besides the pixels.
-const ANCILLARY: u64 = 16 << 20;
-/// Most bytes of a chunk that may state an orientation.
-const METADATA: u64 = ANCILLARY / 4;
-/// Most bytes of a text that was compressed, which are Pillow's.
-const TEXT: u64 = 1 << 20;
+/// Most bytes of chunks besides the pixels that the decoder keeps. Of those that may become large, it keeps EXIF alone.
+const ANCILLARY: u64 = 2 << 20;
+/// The blocks so far, a chunk, and its text while it grows: at most as many times the bytes of the largest.
+const METADATA_BUFFERS: u64 = 8;
 
 pub(super) fn header<R: BufRead + Seek>(
     source: R,
@@ -133,7 +131,9 @@ fn open<R: BufRead + Seek>(
     limits: &DecodeLimits,
 ) -> Result<(Reader<R>, ImageHeader), DecodeError> {
     // A damaged chunk that is not needed is no reason to reject the pixels.
-    let chunks = Chunks::read(&mut source).unwrap_or_default();
+    let mut chunks = Chunks::default();
+    chunks.read(&mut source).unwrap_or_default();
+    let metadata = METADATA_BUFFERS * chunks.largest as u64;
     let orientation = chunks.metadata().orientation();
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut decoder = Decoder::new(source);
@@ -165,20 +165,20 @@ fn open<R: BufRead + Seek>(
     }
     let buffer = u64::from(width) * u64::from(height) * RGB as u64;
     within("a decoded size in bytes", buffer, limits.decoded_bytes)?;
+    // The row before and this one, in a buffer that doubles while it grows, and a row on its way out.
+    let working = 2 * row * u64::from(height.min(2))
+        + row
+        + out_row
+        + RGB as u64 * u64::from(width)
+        + 2 * length.min(ANCILLARY)
+        + SMALL;
     let header = ImageHeader {
         format: Format::Png,
         width,
         height,
         orientation,
         buffer,
-        // The row before and this one, in a buffer that doubles while it grows, and a row on its way out.
-        working: 2 * row * u64::from(height.min(2))
-            + row
-            + out_row
-            + RGB as u64 * u64::from(width)
-            + 2 * length.min(ANCILLARY)
-            + 4 * TEXT
-            + SMALL,
+        working: working.max(metadata + SMALL),
         jpeg: None,
     };
     Ok((reader, header))
@@ -194,14 +194,15 @@ struct Chunks {
     xmp: Option<Vec<u8>>,
     /// XMP in the kind of text that it belongs in, in any encoding.
     international_xmp: Option<Vec<u8>>,
+    /// Bytes of the largest chunk or text that was read.
+    largest: usize,
 }
 
 impl Chunks {
-    fn read<R: BufRead + Seek>(source: &mut R) -> io::Result<Self> {
+    fn read<R: BufRead + Seek>(&mut self, source: &mut R) -> io::Result<()> {
         const SIGNATURE: u64 = 8;
         const CHECK_SUM: i64 = 4;
         source.seek(SeekFrom::Start(SIGNATURE))?;
-        let mut chunks = Self::default();
         // The frames of an animation, and whether the image is one of them.
         let (mut frames, mut is_frame) = (0_u32, false);
         let mut has_pixels = false;
@@ -222,20 +223,22 @@ impl Chunks {
                 _ => (),
             }
             let is_wanted = matches!(&kind, b"eXIf" | b"iTXt" | b"tEXt" | b"zTXt" | b"acTL");
-            if !is_wanted || u64::from(length) > METADATA {
+            if !is_wanted {
                 source.seek_relative(i64::from(length) + CHECK_SUM)?;
                 continue;
             }
-            let mut data = Vec::new();
-            source.take(length.into()).read_to_end(&mut data)?;
-            source.seek_relative(CHECK_SUM)?;
+            let most = u64::from(length).min(MOST_METADATA);
+            let mut data = Vec::with_capacity(most as usize);
+            source.take(most).read_to_end(&mut data)?;
+            source.seek_relative((u64::from(length) - most).cast_signed() + CHECK_SUM)?;
+            self.largest = self.largest.max(data.len());
             match (&kind, data.first_chunk()) {
                 (b"acTL", Some(count)) if !has_pixels => frames = u32::from_be_bytes(*count),
-                (b"eXIf", _) => chunks.exif = Some(data),
-                _ => chunks.keep(kind, &data).unwrap_or_default(),
+                (b"eXIf", _) => self.exif = Some(data),
+                _ => self.keep(kind, &data).unwrap_or_default(),
             }
         }
-        Ok(chunks)
+        Ok(())
     }
 
     /// Keeps a text that may state an orientation; `None` if it is damaged.
@@ -252,8 +255,8 @@ impl Chunks {
         };
         let text = match &kind {
             b"tEXt" => rest.to_vec(),
-            b"zTXt" => inflated(rest.get(1..)?).unwrap_or_default(),
-            _ => international(rest)?,
+            b"zTXt" => inflated(rest.get(1..)?, &mut self.largest).unwrap_or_default(),
+            _ => international(rest, &mut self.largest)?,
         };
         if kind == *b"iTXt" {
             if key == XMP {
@@ -275,8 +278,8 @@ impl Chunks {
     }
 }
 
-/// Returns the text of an `iTXt` chunk, from behind its key on.
-fn international(data: &[u8]) -> Option<Vec<u8>> {
+/// Returns the text of an `iTXt` chunk, from behind its key on. `largest` is that of [`inflated`].
+fn international(data: &[u8], largest: &mut usize) -> Option<Vec<u8>> {
     let [is_compressed, method, rest @ ..] = data else {
         return None;
     };
@@ -285,7 +288,7 @@ fn international(data: &[u8]) -> Option<Vec<u8>> {
     let text = parts.nth(2)?;
     match (is_compressed, method) {
         (0, _) => Some(text.to_vec()),
-        (_, 0) => inflated(text),
+        (_, 0) => inflated(text, largest),
         _ => None,
     }
 }
@@ -293,29 +296,32 @@ fn international(data: &[u8]) -> Option<Vec<u8>> {
 /// Returns the EXIF data that `ImageMagick` writes: three lines, then hexadecimal digits.
 fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     let lines = text.splitn(4, |byte| *byte == b'\n');
-    let digits: Vec<u8> = lines
-        .skip(3)
-        .flatten()
-        .copied()
+    let digits = lines.skip(3).flatten();
+    let mut digits = digits
         .filter(|byte| !byte.is_ascii_whitespace())
-        .collect();
-    let (pairs, _) = digits.as_chunks::<2>();
-    pairs
-        .iter()
-        .map(|pair| {
-            let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-            Some((high? * 16 + low?) as u8)
-        })
-        .collect()
+        .map(|digit| char::from(*digit).to_digit(16));
+    let mut block = Vec::new();
+    while let (Some(high), Some(low)) = (digits.next(), digits.next()) {
+        block.push((high? * 16 + low?) as u8);
+    }
+    Some(block)
 }
 
-/// Returns the text of compressed data, or its beginning if they are cut short.
-fn inflated(data: &[u8]) -> Option<Vec<u8>> {
+/// Returns the text of compressed data, or its beginning if they are cut short. `largest` becomes at least its bytes.
+fn inflated(data: &[u8], largest: &mut usize) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    let mut source = ZlibDecoder::new(data).take(TEXT);
-    match source.read_to_end(&mut text) {
+    // As many bytes as Pillow takes.
+    let read = ZlibDecoder::new(data)
+        .take(MOST_METADATA)
+        .read_to_end(&mut text);
+    *largest = (*largest).max(text.len());
+    match read {
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => None,
-        _ => Some(text),
+        _ => {
+            // While it grew, it had up to twice as many.
+            text.shrink_to_fit();
+            Some(text)
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! PNM. In text, comments may also be between the samples, where the decoder of the `image` crate takes none.
 
 use std::borrow::Cow;
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, Cursor, Read as _, Seek};
 
 use image::ImageFormat;
 
+use super::format::Format;
 use super::header::ImageHeader;
 use super::{DecodeError, DecodeLimits, Image, codecs};
 
@@ -15,6 +16,7 @@ pub(super) fn header<R: BufRead + Seek>(
     limits: &DecodeLimits,
 ) -> Result<ImageHeader, DecodeError> {
     source.rewind().map_err(DecodeError::Unreadable)?;
+    check_pam(&mut source)?;
     let is_text = is_text(source.fill_buf().map_err(DecodeError::Unreadable)?);
     let mut header = codecs::header(source, ImageFormat::Pnm, limits)?;
     if is_text {
@@ -29,8 +31,31 @@ pub(super) fn decode(
     limits: &DecodeLimits,
     spare: Vec<u8>,
 ) -> Result<Image, DecodeError> {
-    let source = Cursor::new(without_comments(bytes));
+    let mut source = Cursor::new(without_comments(bytes));
+    check_pam(&mut source)?;
     codecs::decode(source, ImageFormat::Pnm, limits, spare)
+}
+
+/// Checks that the header of a PAM ends soon, before the decoder keeps its lines: comments and types of any length. The other
+/// forms of PNM have numbers alone.
+fn check_pam<R: BufRead + Seek>(source: &mut R) -> Result<(), DecodeError> {
+    const MOST_BYTES: u64 = 64 << 10;
+    let mut start = Vec::new();
+    let read = source.by_ref().take(MOST_BYTES).read_to_end(&mut start);
+    read.and_then(|_| source.rewind())
+        .map_err(DecodeError::Unreadable)?;
+    let is_end = |line: &[u8]| {
+        let rest = line.strip_prefix(b"ENDHDR");
+        rest.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+    };
+    let is_whole = (start.len() as u64) < MOST_BYTES;
+    if !start.starts_with(b"P7") || is_whole || start.split(|byte| *byte == b'\n').any(is_end) {
+        return Ok(());
+    }
+    Err(DecodeError::Damaged {
+        format: Format::Pnm.name(),
+        source: format!("its header does not end within {MOST_BYTES} bytes").into(),
+    })
 }
 
 /// Returns the file without comments, if it is text. As in Pillow the line's end is a part of the comment.

@@ -8,7 +8,8 @@ use image::ImageFormat;
 
 use super::codecs;
 use super::header::ImageHeader;
-use super::limits::SMALL;
+use super::limits::{MOST_METADATA, SMALL};
+use super::orientation::Metadata;
 use super::patched::Patched;
 use super::rgb::{RGB, buffer_of};
 use super::{DecodeError, DecodeLimits, Image, vp8l};
@@ -154,17 +155,29 @@ fn is_lossless<R: BufRead + Seek>(source: &mut R, head: &[u8; HEAD]) -> io::Resu
     Ok(pixels.is_some_and(|chunk| chunk.kind == *b"VP8L"))
 }
 
-/// Returns whether EXIF and XMP are to be read. As libwebp does: without its flag in the header a chunk does not count. A
-/// chunk that does not end within the file does not count either: the decoder allocates what it claims, up to 4 GB.
-pub(super) fn has_metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<[bool; 2]> {
-    let flags = head(source)?[FLAGS];
+/// Returns the beginning of EXIF and of XMP. As libwebp does: without its flag in the header a chunk does not count. A chunk
+/// that does not end within the file does not count either. The decoder would allocate what they claim, up to 4 GB.
+pub(super) fn metadata<R: BufRead + Seek>(source: &mut R) -> io::Result<Metadata> {
+    let head = head(source)?;
+    if head[12..16] != *b"VP8X" {
+        return Ok(Metadata::default());
+    }
     let end = source.seek(SeekFrom::End(0))?;
-    let mut is_whole = |flag, kind| {
+    let mut block = |flag, kind| {
         let chunk = find_chunk(source, CHUNKS, |chunk| chunk.kind == kind)?;
-        let is_whole = chunk.is_some_and(|chunk| chunk.place + u64::from(chunk.length) <= end);
-        io::Result::Ok(flags & flag != 0 && is_whole)
+        let chunk = chunk.filter(|chunk| chunk.place + u64::from(chunk.length) <= end);
+        let Some(chunk) = chunk.filter(|_| head[FLAGS] & flag != 0) else {
+            return Ok(None);
+        };
+        let most = u64::from(chunk.length).min(MOST_METADATA);
+        let mut block = Vec::with_capacity(most as usize);
+        source.by_ref().take(most).read_to_end(&mut block)?;
+        io::Result::Ok(Some(block))
     };
-    Ok([is_whole(EXIF, *b"EXIF")?, is_whole(XMP, *b"XMP ")?])
+    Ok(Metadata {
+        exif: block(EXIF, *b"EXIF")?,
+        xmp: block(XMP, *b"XMP ")?,
+    })
 }
 
 /// The head of a chunk, and the place of its content in the file.

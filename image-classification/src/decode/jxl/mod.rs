@@ -144,7 +144,7 @@ fn open<R: BufRead>(
 
 /// Checks the size of the colour profile behind the header in `start`, if it is there. The decoder tells damage.
 fn check_profile(start: &[u8]) -> Result<(), DecodeError> {
-    let within = |bytes| within("a colour profile in bytes", bytes, MOST_PROFILE);
+    let within = |bytes| within("a colour profile size in bytes", bytes, MOST_PROFILE);
     let mut bits = Bitstream::new(start);
     let Ok(header) = jxl_oxide::ImageHeader::parse(&mut bits, ()) else {
         return Ok(());
@@ -264,7 +264,8 @@ mod tests {
             let file = with_profile(bytes);
             header(&file[..], file.len() as u64, &DecodeLimits::default()).unwrap_err()
         };
-        let text = "the image has a colour profile in bytes of 268435455, but the limit is 4194304";
+        let text =
+            "the image has a colour profile size in bytes of 268435455, but the limit is 4194304";
         assert_eq!(error((1 << 28) - 1).to_string(), text);
         assert_eq!(error(MOST_PROFILE).code(), "damaged-picture");
         for (start, expected) in [

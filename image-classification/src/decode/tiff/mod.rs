@@ -14,12 +14,16 @@ use self::pixels::Samples;
 use super::format::Format;
 use super::header::ImageHeader;
 use super::ifd::Directory;
-use super::limits::{MOST_ROW_BYTES, MOST_SIDE, SMALL, check_size, within};
+use super::limits::{MOST_METADATA, MOST_ROW_BYTES, MOST_SIDE, SMALL, check_size, within};
 use super::orientation::{self, Metadata};
 use super::rgb::{RGB, capacity_of};
 use super::{DecodeError, DecodeLimits, Image, jpeg};
 
 const FORMAT: &str = "TIFF";
+/// Most values of a palette: three for each of the colours that 16 bits can number.
+const MOST_PALETTE: u64 = 3 << 16;
+/// Bytes of the tables that strips or tiles of JPEG share, which are read. Real ones have less than 2000.
+const MOST_JPEG_TABLES: u64 = 1 << 20;
 
 mod tag {
     pub(super) const SUBFILE_TYPE: u16 = 254;
@@ -66,6 +70,7 @@ struct Layout {
     t4_options: u64,
     fill_order: u64,
     big_endian: bool,
+    /// The number of strips or tiles that are read; a list may have more.
     chunks: u64,
 }
 
@@ -106,16 +111,20 @@ pub(super) fn decode(
 ) -> Result<Image, DecodeError> {
     let mut source = Cursor::new(bytes);
     let (header, layout, directory) = open(&mut source, limits)?;
-    let mut numbers = |tag| directory.numbers(&mut source, tag).map_err(failed);
-    let offsets = numbers(layout.offsets)?.unwrap_or_default();
-    let counts = numbers(match layout.offsets {
+    let mut numbers = |tag, most| directory.numbers(&mut source, tag, most).map_err(failed);
+    let offsets = numbers(layout.offsets, layout.chunks)?.unwrap_or_default();
+    let counts = match layout.offsets {
         tag::TILE_OFFSETS => tag::TILE_COUNTS,
         _ => tag::STRIP_COUNTS,
-    })?;
-    let counts = counts.unwrap_or_default();
-    let palette = numbers(tag::PALETTE)?;
+    };
+    let counts = numbers(counts, layout.chunks)?.unwrap_or_default();
+    let palette = if layout.samples.has_palette() {
+        numbers(tag::PALETTE, MOST_PALETTE)?
+    } else {
+        None
+    };
     let tables = directory
-        .bytes(&mut source, tag::JPEG_TABLES)
+        .bytes(&mut source, tag::JPEG_TABLES, MOST_JPEG_TABLES)
         .map_err(failed)?;
     let chunk = |index: u64| -> Result<&[u8], DecodeError> {
         let index = index as usize;
@@ -221,12 +230,20 @@ fn open<R: BufRead + Seek>(
         Some(number) => orientation::from_number(number),
         None => Metadata {
             exif: None,
-            xmp: directory.bytes(source, tag::XMP).map_err(failed)?,
+            xmp: directory
+                .bytes(source, tag::XMP, MOST_METADATA)
+                .map_err(failed)?,
         }
         .orientation(),
     };
-    // Offsets and counts of chunks as they are in the file and as numbers.
-    let lists = 4 * 8 * layout.chunks;
+    // Offsets and counts of chunks as they are in the file and as numbers, and those of the palette.
+    let palette = if layout.samples.has_palette() {
+        directory.count(tag::PALETTE)
+    } else {
+        0
+    };
+    within("a palette length", palette, MOST_PALETTE)?;
+    let lists = 4 * 8 * layout.chunks + 16 * palette;
     // A row of each plane, one of all of them, and the row of the predictor or of JPEG.
     let rows = 4 * row * layout.planes() + 16 * u64::from(layout.chunk.0);
     let decompressors = layout.planes() * (128 << 10);
@@ -330,13 +347,14 @@ fn layout<R: BufRead + Seek>(directory: &Directory, source: &mut R) -> Result<La
         t4_options,
         fill_order,
         big_endian: directory.big_endian,
-        chunks: directory.count(offsets),
+        chunks: 0,
     };
-    let needed = u64::from(width.div_ceil(chunk.0)) * u64::from(height.div_ceil(chunk.1));
-    if needed.saturating_mul(layout.planes()) > layout.chunks {
+    let chunks = u64::from(width.div_ceil(chunk.0)) * u64::from(height.div_ceil(chunk.1));
+    let chunks = chunks.saturating_mul(layout.planes());
+    if chunks > directory.count(offsets) {
         return Err(damaged("strips or tiles are missing"));
     }
-    Ok(layout)
+    Ok(Layout { chunks, ..layout })
 }
 
 fn damaged(why: &'static str) -> DecodeError {

@@ -9,6 +9,8 @@ use super::{damaged, failed, tag, unsupported};
 
 /// More samples than any photo has.
 const MOST_SAMPLES: u64 = 6;
+/// Values for the samples of a pixel that are read, whatever the file has.
+const MOST_VALUES: u64 = 4096;
 
 /// The samples of a pixel.
 #[derive(Debug, Clone)]
@@ -46,7 +48,8 @@ impl Samples {
         fill_order: u64,
     ) -> Result<Self, DecodeError> {
         let mut list = |tag| {
-            let values = directory.numbers(source, tag).map_err(failed)?;
+            let values = directory.numbers(source, tag, MOST_VALUES);
+            let values = values.map_err(failed)?;
             Ok::<_, DecodeError>(values.unwrap_or_default())
         };
         let photometric = list(tag::PHOTOMETRIC)?.first().copied().unwrap_or(0);
@@ -139,6 +142,10 @@ impl Samples {
 
     pub(super) fn is_float(&self) -> bool {
         self.kind == Kind::Float
+    }
+
+    pub(super) fn has_palette(&self) -> bool {
+        self.kind == Kind::Palette
     }
 
     pub(super) fn is_ycbcr(&self) -> bool {
