@@ -119,7 +119,8 @@ impl Image {
 }
 
 impl ImageHeader {
-    /// Reads the header of an image. Little of the file is read and little memory is taken, whatever it claims.
+    /// Reads the header of an image. Less than 8 MiB are allocated whatever it claims, and less than 32 MiB for JPEG XL,
+    /// whose prefix codes may take more (see [`decode_bytes`](Self::decode_bytes)).
     ///
     /// # Errors
     ///
