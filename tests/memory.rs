@@ -48,9 +48,7 @@ fn within<T>(bytes: u64, work: impl FnOnce() -> T) -> T {
 }
 
 /// Bytes that reading a header takes at most: it is read before memory is reserved.
-const HEADER: u64 = 8 << 20;
-/// The same for JPEG XL, whose decoder keeps the tables of the first frame.
-const JPEG_XL_HEADER: u64 = 32 << 20;
+const HEADER: u64 = 32 << 20;
 /// Bytes of metadata in a file, or of one that becomes so large.
 const MUCH: usize = 64 << 20;
 
@@ -118,24 +116,23 @@ fn decoding() -> Result<(), Failed> {
     )
 }
 
-/// Reads and decodes files of 8 x 8 pixels that have much more of everything else.
+/// Reads and decodes files of few pixels that have much more of everything else.
 fn metadata() -> Result<(), Failed> {
     let limits = DecodeLimits::default();
-    for (name, bytes, header_bytes) in [
-        ("JPEG XL, compressed metadata", jpeg_xl()?, JPEG_XL_HEADER),
-        ("TIFF, sample formats", tiff(339, 1), HEADER),
-        ("TIFF, byte counts", tiff(279, 64), HEADER),
-        ("TIFF, XMP", tiff(700, 9), HEADER),
-        ("PNG, compressed texts", png(true)?, HEADER),
-        ("PNG, EXIF and XMP", png(false)?, HEADER),
-        ("WebP, EXIF and XMP", webp_metadata(), HEADER),
-        ("GIF, XMP, a profile and a comment", gif(), HEADER),
-        ("icon, EXIF and XMP", icon(&png(false)?), HEADER),
+    for (name, bytes) in [
+        ("JPEG XL, compressed metadata", jpeg_xl()?),
+        ("TIFF, sample formats", tiff(339, 1)),
+        ("TIFF, byte counts", tiff(279, 64)),
+        ("TIFF, XMP", tiff(700, 9)),
+        ("PNG, compressed texts", compressed_texts()?),
+        ("PNG, a wide row", png((1 << 20, 1), &[])?),
+        ("PNG, EXIF and XMP", exif_and_xmp()?),
+        ("WebP, EXIF and XMP", webp_metadata()),
+        ("GIF, XMP, a profile and a comment", gif()),
+        ("icon, EXIF and XMP", icon(&exif_and_xmp()?)),
     ] {
         println!("{name}: {} bytes", bytes.len());
-        let header = within(header_bytes, || {
-            ImageHeader::read(Cursor::new(&bytes), &limits)
-        });
+        let header = within(HEADER, || ImageHeader::read(Cursor::new(&bytes), &limits));
         let header = header.map_err(|error| format!("{name}: {error:?}"))?;
         let announced = header.decode_bytes(1);
         println!("{name}: {announced} bytes announced");
@@ -176,17 +173,17 @@ fn jpeg_xl() -> Result<Vec<u8>, Failed> {
         0x01, 0x10, 0x87, 0x05, 0x00, 0xba, 0xf7, 0xff, 0x03,
     ];
     let codestream = fs::read(checkout().join("tests/data/jxl/lossless.jxl"))?;
-    let part = |kind: &[u8; 4], content: &[&[u8]]| {
+    let part = |kind: [u8; 4], content: &[&[u8]]| {
         let content = content.concat();
         let length = (content.len() as u32 + 8).to_be_bytes();
         [&length, &kind[..], &content].concat()
     };
     Ok([
-        part(b"JXL ", &[b"\x0d\x0a\x87\x0a"]),
-        part(b"ftyp", &[b"jxl \0\0\0\0jxl "]),
-        part(b"brob", &[b"Exif", &ZEROS]),
-        part(b"jxlc", &[&codestream]),
-        part(b"brob", &[b"xml ", &ZEROS]),
+        part(*b"JXL ", &[b"\x0d\x0a\x87\x0a"]),
+        part(*b"ftyp", &[b"jxl \0\0\0\0jxl "]),
+        part(*b"brob", &[b"Exif", &ZEROS]),
+        part(*b"jxlc", &[&codestream]),
+        part(*b"brob", &[b"xml ", &ZEROS]),
     ]
     .concat())
 }
@@ -232,57 +229,56 @@ fn tiff(list: u16, value: u8) -> Vec<u8> {
     file
 }
 
-fn png(is_compressed: bool) -> Result<Vec<u8>, Failed> {
-    let chunk = |kind: &[u8; 4], content: &[&[u8]]| {
-        let content = content.concat();
-        let mut check = flate2::Crc::new();
-        check.update(kind);
-        check.update(&content);
-        let length = (content.len() as u32).to_be_bytes();
-        [&length, &kind[..], &content, &check.sum().to_be_bytes()].concat()
-    };
-    let compressed = |text: &[u8]| {
-        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-        writer.write_all(text)?;
-        writer.finish()
-    };
-    let metadata = if is_compressed {
-        let digits = format!("\nexif\n{MUCH}\n{}", "0".repeat(MUCH));
-        let exif = chunk(
-            b"zTXt",
-            &[
-                b"Raw profile type exif\0\0",
-                &compressed(digits.as_bytes())?,
-            ],
-        );
-        let xmp = chunk(
-            b"iTXt",
-            &[
-                b"XML:com.adobe.xmp\0\x01\0\0\0",
-                &compressed(&vec![b'x'; MUCH])?,
-            ],
-        );
-        [exif.clone(), xmp, exif].concat()
-    } else {
-        // The decoder of pixels keeps this one.
-        let exif = chunk(b"eXIf", &[&[0; 2 << 20]]);
-        [
-            exif,
-            chunk(
-                b"iTXt",
-                &[b"XML:com.adobe.xmp\0\0\0\0\0", &vec![b'x'; MUCH]],
-            ),
-        ]
-        .concat()
-    };
+fn png_chunk(kind: [u8; 4], content: &[&[u8]]) -> Vec<u8> {
+    let content = content.concat();
+    let mut check = flate2::Crc::new();
+    check.update(&kind);
+    check.update(&content);
+    let length = (content.len() as u32).to_be_bytes();
+    [&length, &kind[..], &content, &check.sum().to_be_bytes()].concat()
+}
+
+fn zlib(text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    writer.write_all(text)?;
+    writer.finish()
+}
+
+/// Returns a file of these chunks, with four channels of 16 bits.
+fn png((width, height): (u32, u32), metadata: &[Vec<u8>]) -> Result<Vec<u8>, Failed> {
+    const DEPTH_AND_CHANNELS: &[u8] = &[16, 6, 0, 0, 0];
+    let rows = vec![0; (height * (1 + 8 * width)) as usize];
     Ok([
         b"\x89PNG\r\n\x1a\n".to_vec(),
-        chunk(b"IHDR", &[&[0, 0, 0, 8, 0, 0, 0, 8, 8, 2, 0, 0, 0]]),
-        metadata,
-        chunk(b"IDAT", &[&compressed(&[0; 8 * 25])?]),
-        chunk(b"IEND", &[]),
+        png_chunk(
+            *b"IHDR",
+            &[
+                &width.to_be_bytes(),
+                &height.to_be_bytes(),
+                DEPTH_AND_CHANNELS,
+            ],
+        ),
+        metadata.concat(),
+        png_chunk(*b"IDAT", &[&zlib(&rows)?]),
+        png_chunk(*b"IEND", &[]),
     ]
     .concat())
+}
+
+fn compressed_texts() -> Result<Vec<u8>, Failed> {
+    let digits = zlib(format!("\nexif\n{MUCH}\n{}", "0".repeat(MUCH)).as_bytes())?;
+    let exif = png_chunk(*b"zTXt", &[b"Raw profile type exif\0\0", &digits]);
+    let text = zlib(&vec![b'x'; MUCH])?;
+    let xmp = png_chunk(*b"iTXt", &[b"XML:com.adobe.xmp\0\x01\0\0\0", &text]);
+    png((8, 8), &[exif.clone(), xmp, exif])
+}
+
+fn exif_and_xmp() -> Result<Vec<u8>, Failed> {
+    // The decoder of pixels keeps EXIF.
+    let exif = png_chunk(*b"eXIf", &[&vec![0; 2 << 20]]);
+    let text = vec![b'x'; MUCH];
+    let xmp = png_chunk(*b"iTXt", &[b"XML:com.adobe.xmp\0\0\0\0\0", &text]);
+    png((8, 8), &[exif, xmp])
 }
 
 fn icon(png: &[u8]) -> Vec<u8> {

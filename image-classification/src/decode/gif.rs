@@ -148,7 +148,12 @@ fn read_start<R: Read>(source: &mut R, start: &mut Vec<u8>) -> io::Result<()> {
 }
 
 fn byte<R: Read>(source: &mut R) -> io::Result<Option<u8>> {
-    source.bytes().next().transpose()
+    let mut byte = [0];
+    match source.read_exact(&mut byte) {
+        Ok(()) => Ok(Some(byte[0])),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn open<R: Read>(

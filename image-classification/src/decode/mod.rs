@@ -119,8 +119,8 @@ impl Image {
 }
 
 impl ImageHeader {
-    /// Reads the header of an image. Less than 8 MiB are allocated whatever it claims, and less than 32 MiB for JPEG XL,
-    /// whose prefix codes may take more (see [`decode_bytes`](Self::decode_bytes)).
+    /// Reads the header of an image. Less than 32 MiB are allocated whatever it claims, except for the prefix codes of a
+    /// JPEG XL (see [`decode_bytes`](Self::decode_bytes)).
     ///
     /// # Errors
     ///

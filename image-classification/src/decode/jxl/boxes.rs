@@ -127,9 +127,9 @@ mod tests {
 
     const BOXES: &[u8; 12] = b"\0\0\0\x0cJXL \x0d\x0a\x87\x0a";
 
-    fn with_length(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn with_length(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
         let length = (content.len() as u32 + 8).to_be_bytes();
-        [&length, kind, content].concat()
+        [&length, &kind, content].concat()
     }
 
     fn read(file: &[u8]) -> Result<Vec<u8>, String> {
@@ -143,10 +143,10 @@ mod tests {
     fn the_codestream_is_joined_from_its_boxes() {
         let bare = b"\xff\x0acodestream";
         assert_eq!(read(bare).unwrap(), bare);
-        let ftyp = with_length(b"ftyp", b"jxl \0\0\0\0jxl ");
-        let brob = with_length(b"brob", b"Exifcompressed");
+        let ftyp = with_length(*b"ftyp", b"jxl \0\0\0\0jxl ");
+        let brob = with_length(*b"brob", b"Exifcompressed");
         let part = |number: u32, content: &[u8]| {
-            with_length(b"jxlp", &[&number.to_be_bytes(), content].concat())
+            with_length(*b"jxlp", &[&number.to_be_bytes(), content].concat())
         };
         let wide = [&b"\0\0\0\x01jxlc\0\0\0\0\0\0\0\x1c"[..], bare].concat();
         let to_the_end = [&b"\0\0\0\0jxlc"[..], bare].concat();
@@ -159,7 +159,7 @@ mod tests {
         .concat();
         let empty = [part(0, b""), part(1, bare), part(2 | LAST, b"")].concat();
         for boxes in [
-            with_length(b"jxlc", bare),
+            with_length(*b"jxlc", bare),
             wide,
             to_the_end,
             parts,
@@ -173,14 +173,14 @@ mod tests {
                 assert!(bare.starts_with(&cut), "{length}");
             }
         }
-        let file = [BOXES, &with_length(b"jxlc", bare)[..], &brob].concat();
+        let file = [BOXES, &with_length(*b"jxlc", bare)[..], &brob].concat();
         assert_eq!(read(&file).unwrap(), bare);
         assert_eq!(read(&[BOXES, &ftyp[..]].concat()).unwrap(), b"");
     }
 
     #[test]
     fn boxes_that_make_no_sense_are_refused() {
-        let first = with_length(b"jxlp", b"\0\0\0\0a");
+        let first = with_length(*b"jxlp", b"\0\0\0\0a");
         for (boxes, words) in [
             (b"\0\0\0\x07jxlc".to_vec(), "smaller than its own head"),
             (b"\0\0\0\x01jxlc\0\0\0\0\0\0\0\x0f".to_vec(), "smaller than"),
