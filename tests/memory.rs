@@ -124,7 +124,7 @@ fn metadata() -> Result<(), Failed> {
         ("TIFF, sample formats", tiff(339, 1)),
         ("TIFF, byte counts", tiff(279, 64)),
         ("TIFF, XMP", tiff(700, 9)),
-        ("PNG, compressed texts", compressed_texts()?),
+        ("PNG, EXIF and XMP, compressed", compressed_texts()?),
         ("PNG, a wide row", png((1 << 20, 1), &[])?),
         ("PNG, EXIF and XMP", exif_and_xmp()?),
         ("WebP, EXIF and XMP", webp_metadata()),
@@ -132,8 +132,18 @@ fn metadata() -> Result<(), Failed> {
         ("icon, EXIF and XMP", icon(&exif_and_xmp()?)),
     ] {
         println!("{name}: {} bytes", bytes.len());
-        let header = within(HEADER, || ImageHeader::read(Cursor::new(&bytes), &limits));
+        // Rows of pixels and JPEG XL take more.
+        let states_orientation = name.starts_with("PNG, EXIF") || name.starts_with("icon");
+        let most = if states_orientation {
+            HEADER / 4
+        } else {
+            HEADER
+        };
+        let header = within(most, || ImageHeader::read(Cursor::new(&bytes), &limits));
         let header = header.map_err(|error| format!("{name}: {error:?}"))?;
+        // What was not read for lack of memory would not turn the image.
+        let is_turned = header.width() < header.height();
+        ensure(is_turned == states_orientation, (name, is_turned))?;
         let announced = header.decode_bytes(1);
         println!("{name}: {announced} bytes announced");
         let image = within(announced, || Image::decode(&bytes, &limits));
@@ -229,6 +239,13 @@ fn tiff(list: u16, value: u8) -> Vec<u8> {
     file
 }
 
+/// Returns an orientation with much behind it.
+fn xmp() -> Vec<u8> {
+    let mut text = b"<x tiff:Orientation=\"6\"/>".to_vec();
+    text.resize(MUCH, b' ');
+    text
+}
+
 fn png_chunk(kind: [u8; 4], content: &[&[u8]]) -> Vec<u8> {
     let content = content.concat();
     let mut check = flate2::Crc::new();
@@ -265,20 +282,26 @@ fn png((width, height): (u32, u32), metadata: &[Vec<u8>]) -> Result<Vec<u8>, Fai
     .concat())
 }
 
+/// EXIF that states no orientation, so that XMP counts: an empty directory, if zeros follow.
+const EXIF: &[u8; 8] = b"II*\0\x08\0\0\0";
+
 fn compressed_texts() -> Result<Vec<u8>, Failed> {
-    let digits = zlib(format!("\nexif\n{MUCH}\n{}", "0".repeat(MUCH)).as_bytes())?;
-    let exif = png_chunk(*b"zTXt", &[b"Raw profile type exif\0\0", &digits]);
-    let text = zlib(&vec![b'x'; MUCH])?;
-    let xmp = png_chunk(*b"iTXt", &[b"XML:com.adobe.xmp\0\x01\0\0\0", &text]);
-    png((8, 8), &[exif.clone(), xmp, exif])
+    let digits = EXIF.map(|byte| format!("{byte:02x}")).concat();
+    let zeros = "0".repeat(MUCH);
+    let digits = zlib(format!("\nexif\n{MUCH}\n{digits}{zeros}").as_bytes())?;
+    let profile = png_chunk(*b"zTXt", &[b"Raw profile type exif\0\0", &digits]);
+    let text = zlib(&xmp())?;
+    let latin = png_chunk(*b"zTXt", &[b"XML:com.adobe.xmp\0\0", &text]);
+    let international = png_chunk(*b"iTXt", &[b"XML:com.adobe.xmp\0\x01\0\0\0", &text]);
+    png((8, 4), &[profile.clone(), international, latin, profile])
 }
 
 fn exif_and_xmp() -> Result<Vec<u8>, Failed> {
     // The decoder of pixels keeps EXIF.
-    let exif = png_chunk(*b"eXIf", &[&vec![0; 2 << 20]]);
-    let text = vec![b'x'; MUCH];
-    let xmp = png_chunk(*b"iTXt", &[b"XML:com.adobe.xmp\0\0\0\0\0", &text]);
-    png((8, 8), &[exif, xmp])
+    let exif = png_chunk(*b"eXIf", &[EXIF, &vec![0; (2 << 20) - EXIF.len()]]);
+    let international = png_chunk(*b"iTXt", &[b"XML:com.adobe.xmp\0\0\0\0\0", &xmp()]);
+    let latin = png_chunk(*b"tEXt", &[b"XML:com.adobe.xmp\0", &xmp()]);
+    png((8, 4), &[exif, international, latin])
 }
 
 fn icon(png: &[u8]) -> Vec<u8> {
