@@ -110,6 +110,10 @@ impl From<Scores> for ScoreKind {
 pub enum TruthFolders {
     /// By the directory's name, which is a label, an id or a synset of `ImageNet`
     Names,
+    /// By the directory's name, of which a number is an id
+    Ids,
+    /// By the directory's name, of which a number is a label
+    Labels,
     /// By the directory's place among all, in alphabetical order
     Sorted,
 }

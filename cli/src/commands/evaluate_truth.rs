@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use evaluation::Digest;
-use evaluation::accuracy::GroundTruth;
+use evaluation::accuracy::{GroundTruth, Numbers};
 use image_classification::read_file;
 
 use crate::args::TruthFolders;
@@ -75,7 +75,11 @@ impl TruthOptions {
 
     /// Returns whether a flag names the ground truth, so that it needs no directory but those in the names of images.
     pub fn is_independent(&self) -> bool {
-        self.file.is_some() || self.is_webdataset || self.folders == Some(TruthFolders::Names)
+        self.file.is_some()
+            || self.is_webdataset
+            || self
+                .folders
+                .is_some_and(|folders| folders != TruthFolders::Sorted)
     }
 
     /// Returns the ground truth of `images`. `written` are the classes that archives have for them.
@@ -91,6 +95,12 @@ impl TruthOptions {
         let truth = match (&self.file, self.folders) {
             (Some(path), _) => self.read_file(path)?,
             (None, Some(TruthFolders::Names)) => GroundTruth::folders(images),
+            (None, Some(TruthFolders::Ids)) => {
+                GroundTruth::folders(images).of_numbers(Numbers::Ids)
+            }
+            (None, Some(TruthFolders::Labels)) => {
+                GroundTruth::folders(images).of_numbers(Numbers::Labels)
+            }
             (None, Some(TruthFolders::Sorted)) => {
                 GroundTruth::sorted_folders(sorted_directories(images)?)
             }

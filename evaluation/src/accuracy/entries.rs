@@ -86,6 +86,11 @@ impl Entries {
         self.images.keys().map(|image| &**image)
     }
 
+    /// Returns the different classes of all images.
+    pub(super) fn distinct(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().map(|class| &**class)
+    }
+
     /// Returns the classes of an image as they are written.
     pub(super) fn classes(&self, image: &Path) -> Option<impl ExactSizeIterator<Item = &str>> {
         let classes = self.images.get(image)?.iter();

@@ -282,6 +282,8 @@ pub enum GroundTruthError {
         id: usize,
         /// The first class with this label.
         label_id: usize,
+        /// True if it is the name of a directory.
+        is_directory: bool,
     },
     /// Several classes have the name.
     #[error(
@@ -349,8 +351,8 @@ impl GroundTruthError {
             ),
             Self::NoColumn { .. } => "correct `truth_columns`".to_owned(),
             Self::NumberedDirectories { .. } => {
-                "decide with `truth_folders = names` for class ids, or `truth_folders = sorted` as torchvision's \
-                 ImageFolder numbers directories"
+                "decide with `truth_folders = ids` for class ids, `truth_folders = labels` for labels, or, with a \
+                 directory for each class, `truth_folders = sorted` as torchvision's ImageFolder numbers them"
                     .to_owned()
             }
             Self::DirectoryCount { .. } => {
@@ -381,9 +383,12 @@ impl GroundTruthError {
                 "check `label_offset` and that the ground truth is for this model"
                     .to_owned()
             }
+            Self::NumberOrLabel { is_directory: true, .. } => {
+                "say which it is with `truth_folders = ids` or `truth_folders = labels`".to_owned()
+            }
             Self::NumberOrLabel { .. } => {
-                "say which it is: in a file with a header name the column `class_id` or `label`; use \
-                 `truth_folders = sorted` for directories whose alphabetical order is that of the classes"
+                "say which it is by the name of the column, `class_id` or `class_label`; add a header such as \
+                 path,class_id if there is none; `truth_columns` chooses another column"
                     .to_owned()
             }
             Self::Ambiguous { .. } => "write the class as an id".to_owned(),

@@ -122,6 +122,13 @@ impl GroundTruth {
         Ok(Self::folders(images))
     }
 
+    /// States the meaning of numbers.
+    #[must_use]
+    pub const fn of_numbers(mut self, numbers: Numbers) -> Self {
+        self.numbers = numbers;
+        self
+    }
+
     /// Returns whether names of directories are the classes.
     pub(super) const fn are_directories(&self) -> bool {
         matches!(self.source, Source::Folders(_))
@@ -188,6 +195,17 @@ impl GroundTruth {
                 let classes = entries.classes(&entry)?;
                 Some(classes.map(Cow::Borrowed).collect())
             }
+        }
+    }
+
+    /// Returns the different classes as they are written: those of the file, or of the directories of `images`.
+    pub(super) fn distinct(&self, images: &[PathBuf]) -> BTreeSet<Cow<'_, str>> {
+        match &self.source {
+            Source::Folders(directories) => {
+                let written = images.iter().filter_map(|image| directories.written(image));
+                written.map(Cow::Owned).collect()
+            }
+            Source::Entries { entries, .. } => entries.distinct().map(Cow::Borrowed).collect(),
         }
     }
 

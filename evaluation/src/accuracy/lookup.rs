@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 
 use image_classification::Labels;
 
@@ -16,27 +17,41 @@ pub(super) const SEPARATORS: [char; 2] = ['|', ';'];
 /// of the lengths.
 const LONGEST_MEANT: usize = 256;
 
-/// The meaning of numbers in ground truth, where a number is an id, and another class has it as its label.
+/// The meaning of numbers in ground truth, as far as the user states it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Numbers {
-    /// It is not known: such a number is an error.
+    /// It is not known. A number that is the id of one class and the label of another is an error.
     #[default]
     Unknown,
     /// Ids.
     Ids,
-    /// Labels, and ids where no label is that number.
+    /// Labels.
     Labels,
+    /// Those of a column `label`, which often has ids. They are labels if all of them are, and not all are ids.
+    LabelColumn,
 }
 
 impl Numbers {
     /// Returns the meaning that the name of a column states.
     pub(super) fn of_column(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
-            "label" | "labels" => Self::Labels,
+            "label" | "labels" => Self::LabelColumn,
             name if name.ends_with("_id") || name.ends_with("_ids") => Self::Ids,
+            name if name.ends_with("_label") || name.ends_with("_labels") => Self::Labels,
             _ => Self::Unknown,
         }
     }
+}
+
+/// The meaning of all numbers of one ground truth for one run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Ids,
+    Labels,
+    /// Ids, but a number that is the label of another class is an error.
+    CheckedIds,
+    /// Ids or labels: a number that means two classes is an error.
+    Either,
 }
 
 /// Finds the classes of one run by its own labels, or as places in its own output.
@@ -51,7 +66,9 @@ pub struct ClassLookup {
     /// The first class of `ImageNet`, if the labels are `ImageNet`'s.
     imagenet: Option<usize>,
     offset: i64,
-    numbers: Numbers,
+    /// The classes with each number as their label, such as 7 for `07`.
+    numbers: HashMap<i64, Vec<usize>>,
+    reading: Reading,
     /// True if the classes are names of directories.
     are_directories: bool,
 }
@@ -60,6 +77,7 @@ impl ClassLookup {
     /// `offset` is added to ids.
     pub fn new(labels: Option<&Labels>, offset: i64) -> Self {
         let mut names: [HashMap<String, Vec<usize>>; 3] = Default::default();
+        let mut numbers: HashMap<i64, Vec<usize>> = HashMap::new();
         for class_id in 0..labels.map_or(0, Labels::len) {
             let label = labels.and_then(|labels| labels.get(class_id));
             let label = label.unwrap_or_default();
@@ -69,6 +87,9 @@ impl ClassLookup {
                     classes.push(class_id);
                 }
             };
+            if let Ok(number) = label.trim().parse::<i64>() {
+                numbers.entry(number).or_default().push(class_id);
+            }
             add(0, label.trim().to_owned());
             add(1, key(label));
             // `tabby, tabby cat` is found by each part, too.
@@ -83,23 +104,68 @@ impl ClassLookup {
             synsets: synsets.zip(0..).collect(),
             imagenet: labels.and_then(imagenet::first_class),
             offset,
-            numbers: Numbers::default(),
+            numbers,
+            reading: if offset == 0 {
+                Reading::Either
+            } else {
+                Reading::Ids
+            },
             are_directories: false,
         }
     }
 
-    /// Finds the classes of `truth`.
+    /// Finds the classes of `truth` for a model with `count` classes. `images` tell the names of directories.
     #[must_use]
-    pub fn of(mut self, truth: &GroundTruth) -> Self {
+    pub fn of(mut self, truth: &GroundTruth, images: &[PathBuf], count: Option<usize>) -> Self {
         self.are_directories = truth.are_directories();
-        self.numbers(truth.numbers())
+        let classes = truth.distinct(images);
+        let classes = classes.iter().map(|class| &**class);
+        self.reading = self.decide(truth.numbers(), classes, count);
+        self
     }
 
     /// Sets the meaning of numbers.
     #[must_use]
     pub fn numbers(mut self, numbers: Numbers) -> Self {
-        self.numbers = numbers;
+        self.reading = self.decide(numbers, [].into_iter(), None);
         self
+    }
+
+    /// Decides once for all numbers: one ground truth has either ids or labels.
+    fn decide<'a>(
+        &self,
+        numbers: Numbers,
+        classes: impl Iterator<Item = &'a str>,
+        count: Option<usize>,
+    ) -> Reading {
+        match numbers {
+            Numbers::Ids => return Reading::Ids,
+            Numbers::Labels => return Reading::Labels,
+            // An offset is one of ids.
+            Numbers::Unknown | Numbers::LabelColumn if self.offset != 0 => return Reading::Ids,
+            // No number is a label.
+            _ if self.numbers.is_empty() => return Reading::CheckedIds,
+            Numbers::Unknown | Numbers::LabelColumn => {}
+        }
+        let (mut are_labels, mut are_ids, mut is_doubtful) = (true, true, false);
+        let parts = classes
+            .flat_map(|class| class.split(SEPARATORS))
+            .map(str::trim);
+        for (part, value) in parts.filter_map(|part| Some((part, part.parse::<i64>().ok()?))) {
+            let labelled = self
+                .numbered(part, value)
+                .and_then(|it| it.first().copied());
+            let id = self.shifted(value);
+            let id = id.filter(|id| count.is_none_or(|count| *id < count));
+            are_labels &= labelled.is_some();
+            are_ids &= id.is_some();
+            is_doubtful |= id.is_some() && labelled.is_some_and(|class| Some(class) != id);
+        }
+        match (are_labels, are_ids) {
+            (true, false) if numbers == Numbers::LabelColumn || !is_doubtful => Reading::Labels,
+            (true, _) => Reading::Either,
+            (false, _) => Reading::CheckedIds,
+        }
     }
 
     pub(super) const fn has_labels(&self) -> bool {
@@ -207,39 +273,73 @@ impl ClassLookup {
         Ok(classes.into_iter().collect())
     }
 
-    /// Returns the class that has a number as its label, unless the number is an id. `id` is the class by its id.
-    fn number(&self, number: &str, id: Option<usize>) -> Option<Result<usize, GroundTruthError>> {
-        let labelled = self.names[0].get(number)?.as_slice();
-        if self.numbers == Numbers::Ids || labelled.first().copied() == id {
-            return None;
-        }
-        Some(match (labelled, id) {
-            (_, Some(id)) if self.numbers == Numbers::Unknown => {
-                Err(GroundTruthError::NumberOrLabel {
+    /// Returns the classes with a number as their label.
+    fn numbered(&self, number: &str, value: i64) -> Option<&[usize]> {
+        let classes = self.names[0].get(number);
+        classes
+            .or_else(|| self.numbers.get(&value))
+            .map(Vec::as_slice)
+    }
+
+    /// Returns the class of a number. `None` if the number is no id, and has to be found as a label.
+    fn number(
+        &self,
+        number: &str,
+        value: i64,
+        count: Option<usize>,
+    ) -> Option<Result<usize, GroundTruthError>> {
+        let labelled = self.numbered(number, value);
+        let id = self.shifted(value);
+        let id = id.filter(|id| count.is_none_or(|count| *id < count));
+        let is_checked = matches!(self.reading, Reading::CheckedIds | Reading::Either);
+        match (labelled, id) {
+            (Some([first, ..]), Some(id)) if is_checked && *first != id => {
+                return Some(Err(GroundTruthError::NumberOrLabel {
                     number: number.to_owned(),
                     id,
-                    label_id: labelled[0],
-                })
+                    label_id: *first,
+                    is_directory: self.are_directories,
+                }));
             }
-            ([only], _) => Ok(*only),
-            _ => Err(GroundTruthError::Ambiguous {
+            (Some(_), None) if self.reading == Reading::Either => {}
+            _ if self.reading == Reading::Labels => {}
+            _ => {
+                return Some(id.ok_or(GroundTruthError::OutOfRange {
+                    id: value,
+                    offset: self.offset,
+                    count,
+                }));
+            }
+        }
+        Some(match labelled? {
+            [only] => Ok(*only),
+            several => Err(GroundTruthError::Ambiguous {
                 class: number.to_owned(),
-                ids: labelled.to_vec(),
+                ids: several.to_vec(),
             }),
         })
     }
 
+    /// Returns whether a class as it is written is an id, for a model with `count` classes.
+    pub fn is_id(&self, class: &str, count: Option<usize>) -> bool {
+        let class = class.trim();
+        let Ok(value) = class.parse::<i64>() else {
+            return false;
+        };
+        let id = self.shifted(value);
+        let is_class = id.is_some_and(|id| count.is_none_or(|count| id < count));
+        match self.reading {
+            Reading::Labels => false,
+            Reading::Either => is_class || self.numbered(class, value).is_none(),
+            Reading::Ids | Reading::CheckedIds => true,
+        }
+    }
+
     fn class(&self, class: &str, count: Option<usize>) -> Result<usize, GroundTruthError> {
-        if let Ok(id) = class.trim().parse::<i64>() {
-            let shifted = self.shifted(id);
-            let shifted = shifted.filter(|id| count.is_none_or(|count| *id < count));
-            return self.number(class.trim(), shifted).unwrap_or_else(|| {
-                shifted.ok_or(GroundTruthError::OutOfRange {
-                    id,
-                    offset: self.offset,
-                    count,
-                })
-            });
+        if let Ok(value) = class.trim().parse::<i64>()
+            && let Some(found) = self.number(class.trim(), value, count)
+        {
+            return found;
         }
         match self.named(class) {
             Some([id]) => return Ok(*id),
@@ -278,38 +378,107 @@ pub(super) fn key(name: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_number_that_is_another_classs_label_is_never_a_silent_id() {
-        let labels = ["0", "1", "10", "2", "1990", "5"].map(str::to_owned);
-        let labels = Labels::from_names(labels.to_vec());
-        let find = |numbers: Numbers, number: &str| {
-            let lookup = ClassLookup::new(Some(&labels), 0).numbers(numbers);
-            let found = lookup.classes(&[number], Some(6));
+    /// Returns the classes of the numbers of a file.
+    fn classes(
+        labels: &[&str],
+        offset: i64,
+        meaning: Numbers,
+        written: &[&str],
+    ) -> Vec<Result<usize, String>> {
+        let count = labels.len();
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        let mut lookup = ClassLookup::new(Some(&Labels::from_names(labels)), offset);
+        lookup.reading = lookup.decide(meaning, written.iter().copied(), Some(count));
+        let find = |class: &&str| {
+            let found = lookup.classes(&[class], Some(count));
             found.map(|ids| ids[0]).map_err(|error| error.to_string())
         };
-        let error =
-            "the ground truth says \"2\", which is the id of class 2, but the label of class 3";
-        assert_eq!(find(Numbers::Unknown, "2"), Err(error.to_owned()));
-        assert_eq!(find(Numbers::Ids, "2"), Ok(2));
-        assert_eq!(find(Numbers::Labels, "2"), Ok(3));
-        for numbers in [Numbers::Unknown, Numbers::Labels] {
-            // The label and the id of one class, an id without a label, a label that is no id.
-            for (number, class) in [("1", 1), ("5", 5), ("3", 3), ("10", 2), ("1990", 4)] {
-                assert_eq!(find(numbers, number), Ok(class), "{number}");
-            }
+        written.iter().map(find).collect()
+    }
+
+    fn doubt(number: &str, label_id: usize) -> Result<usize, String> {
+        Err(format!(
+            "the ground truth says \"{number}\", which is the id of class {number}, but the label of class {label_id}"
+        ))
+    }
+
+    const FROM_1: [&str; 4] = ["1", "2", "3", "4"];
+
+    #[test]
+    fn numbers_of_a_column_label_are_all_labels_or_all_ids() {
+        let of =
+            |labels: &[&str], written: &[&str]| classes(labels, 0, Numbers::LabelColumn, written);
+        // Only labels, only ids of which some are labels of other classes, both.
+        let found = of(&FROM_1, &["1", "2", "3", "4"]);
+        assert_eq!(found, [Ok(0), Ok(1), Ok(2), Ok(3)]);
+        let found = of(&FROM_1, &["0", "1", "2", "3"]);
+        assert_eq!(found, [Ok(0), doubt("1", 0), doubt("2", 1), doubt("3", 2)]);
+        let found = of(&FROM_1, &["1", "2", "3", "2"]);
+        let expected = [doubt("1", 0), doubt("2", 1), doubt("3", 2), doubt("2", 1)];
+        assert_eq!(found, expected);
+        // Both readings are the same, and ids without labels.
+        let labels = ["0", "1", "2", "cat"];
+        assert_eq!(of(&labels, &["2", "0"]), [Ok(2), Ok(0)]);
+        assert_eq!(of(&labels, &["3", "1"]), [Ok(3), Ok(1)]);
+        // A number that is only a label, next to one that is only an id.
+        let labels = ["1990", "1991", "cat", "dog"];
+        assert_eq!(of(&labels, &["1991", "1990"]), [Ok(1), Ok(0)]);
+        let found = of(&labels, &["1991", "3"]);
+        assert_eq!(found[1], Ok(3));
+        let beyond = found[0].as_ref().unwrap_err();
+        assert!(beyond.contains("says class 1991"), "{beyond}");
+    }
+
+    #[test]
+    fn a_number_that_is_another_classs_label_is_never_a_silent_id() {
+        let labels = ["0", "1", "10", "2", "1990", "5"];
+        for meaning in [Numbers::Unknown, Numbers::LabelColumn] {
+            let of = |written: &[&str]| classes(&labels, 0, meaning, written);
+            assert_eq!(of(&["2", "1"]), [doubt("2", 3), Ok(1)]);
+            // The label and the id of one class, and an id without a label.
+            assert_eq!(of(&["1", "5", "3"]), [Ok(1), Ok(5), Ok(3)]);
+            // Labels that are no ids.
+            assert_eq!(of(&["1", "10", "1990"]), [Ok(1), Ok(2), Ok(4)]);
         }
-        assert!(find(Numbers::Ids, "1990").is_err());
+        // With a name of its own, or with an offset.
+        let of = |meaning, offset| classes(&labels, offset, meaning, &["2"]);
+        assert_eq!(of(Numbers::Ids, 0), [Ok(2)]);
+        assert_eq!(of(Numbers::Labels, 0), [Ok(3)]);
+        assert_eq!(of(Numbers::Unknown, -1), [Ok(1)]);
+        assert_eq!(of(Numbers::LabelColumn, 1), [Ok(3)]);
+        assert!(classes(&labels, 0, Numbers::Ids, &["1990"])[0].is_err());
+        let other = classes(&labels, 0, Numbers::Labels, &["3"]);
+        let other = other[0].as_ref().unwrap_err();
+        assert!(other.contains("not a label of the model"), "{other}");
+        // Numbers are the same with zeros before them.
+        assert!(classes(&FROM_1, 0, Numbers::Unknown, &["02"])[0].is_err());
+        assert_eq!(classes(&FROM_1, 0, Numbers::Labels, &["02"]), [Ok(1)]);
         let columns = [
             "label",
             "Labels",
             "class_id",
             "label_ids",
+            "class_label",
             "class",
             "id_of_class",
         ];
-        let meanings = columns.map(Numbers::of_column);
-        let [labels, ids, unknown] = [Numbers::Labels, Numbers::Ids, Numbers::Unknown];
-        assert_eq!(meanings, [labels, labels, ids, ids, unknown, unknown]);
+        let [column, ids, unknown] = [Numbers::LabelColumn, Numbers::Ids, Numbers::Unknown];
+        assert_eq!(
+            columns.map(Numbers::of_column),
+            [column, column, ids, ids, Numbers::Labels, unknown, unknown]
+        );
+    }
+
+    #[test]
+    fn only_numbers_that_are_read_as_ids_are_ids() {
+        let labels = Labels::from_names(FROM_1.map(str::to_owned).to_vec());
+        let is_id = |numbers: Numbers, class: &str| {
+            let lookup = ClassLookup::new(Some(&labels), 0).numbers(numbers);
+            lookup.is_id(class, Some(4))
+        };
+        assert!(is_id(Numbers::Ids, "4") && is_id(Numbers::Unknown, "0"));
+        assert!(!is_id(Numbers::Labels, "1") && !is_id(Numbers::Unknown, "4"));
+        assert!(!is_id(Numbers::Ids, "cat"));
     }
 
     #[test]

@@ -124,6 +124,7 @@ fn class_text(reason: &GroundTruthError) -> String {
             number,
             id,
             label_id,
+            ..
         } => format!("{number}, which is the id of class {id}, but the label of class {label_id}"),
         GroundTruthError::OutOfRange {
             count: Some(count), ..

@@ -22,9 +22,11 @@ const IMAGE_COLUMNS: [&str; 9] = [
     "name",
     "id",
 ];
-const CLASS_COLUMNS: [&str; 14] = [
+const CLASS_COLUMNS: [&str; 16] = [
     "class_id",
     "class_ids",
+    "class_label",
+    "class_labels",
     "class",
     "classes",
     "label_id",
@@ -140,13 +142,11 @@ fn json_lines<R: Read>(
         let line = line.into_owned();
         read(lines.number, &line)?;
     }
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(first).unwrap_or_default();
     let mut keys = classes.iter();
-    let key = keys.find(|key| first.contains(&format!("\"{key}\"")));
-    Ok(match key.map(|key| Numbers::of_column(key)) {
-        Some(Numbers::Ids) => Numbers::Ids,
-        // A number and a text are different values there, of which neither is known to be an id.
-        _ => Numbers::Unknown,
-    })
+    let key = keys.find(|key| object.contains_key(**key));
+    Ok(key.map_or(Numbers::Unknown, |key| Numbers::of_column(key)))
 }
 
 /// Reads a table: the places of the image's column and the class's, and the separator.

@@ -123,7 +123,8 @@ impl EvaluationAccumulator {
             let criterion = Criterion::of([of_reference, is_multi_label(info)]);
             let labels = entry.labels.as_ref();
             let chance = Chance::new(criterion, chance_classes);
-            let lookup = ClassLookup::new(labels, options.label_offset).of(&truth);
+            let lookup = ClassLookup::new(labels, options.label_offset);
+            let lookup = lookup.of(&truth, images, output_classes(info, labels));
             let count = labels.map(Labels::len);
             Some(Judge::new(place, info, (lookup, count), chance, &options))
         });
@@ -446,7 +447,8 @@ fn check_run(
     if info.classes == Some(1) {
         check_ranks(scoring, 1)?;
     }
-    let lookup = ClassLookup::new(labels, options.label_offset).of(truth);
+    let classes = output_classes(info, labels);
+    let lookup = ClassLookup::new(labels, options.label_offset).of(truth, images, classes);
     if let Some(directory) = truth.only_directory(images)
         && let Err(error) = lookup.classes(&[&directory], info.classes)
         && !matches!(error, GroundTruthError::NumberOrLabel { .. })
@@ -468,7 +470,6 @@ fn check_run(
     if !scoring.is_multi_label() {
         truth.check_single(&lookup)?;
     }
-    let classes = output_classes(info, labels);
     for limit in &options.limits.metrics {
         limit.metric.check(scoring, classes, labels)?;
     }
@@ -483,39 +484,49 @@ fn check_classes(
     images: &[PathBuf],
 ) -> Result<(), EvaluationError> {
     truth.check_directories(lookup, classes)?;
-    let mut first = None;
-    let (mut of, mut unknown) = (0, 0);
+    let mut of = 0;
+    // Images with numbers that could be ids or labels, and images with classes that the model lacks.
+    let mut failed = [(0, None), (0, None)];
     // The same classes are looked up once.
-    let mut known: HashMap<Vec<String>, bool> = HashMap::new();
+    let mut known: HashMap<Vec<String>, Option<usize>> = HashMap::new();
     for image in images {
         let Some(written) = owned(truth.written(image)) else {
             continue;
         };
-        let is_known = known.get(&written).copied().unwrap_or_else(|| {
-            let found = lookup.classes(&written, classes);
-            let is_known = found.is_ok();
-            if let (Err(error), None) = (found, &first) {
-                first = Some((image.clone(), error));
-            }
-            known.insert(written, is_known);
-            is_known
-        });
         of += 1;
-        unknown += usize::from(!is_known);
-    }
-    match first {
-        // The error of a single image names the image.
-        Some(_) if of == 1 => Ok(()),
-        Some((_, source)) if unknown == of => {
-            Err(EvaluationError::NoClasses { images: of, source })
+        let kind = known.get(&written).copied().unwrap_or_else(|| {
+            let error = lookup.classes(&written, classes).err();
+            let kind = error.map(|error| {
+                let kind = usize::from(!matches!(error, GroundTruthError::NumberOrLabel { .. }));
+                failed[kind].1.get_or_insert((image.clone(), error));
+                kind
+            });
+            known.insert(written, kind);
+            kind
+        });
+        if let Some(kind) = kind {
+            failed[kind].0 += 1;
         }
-        Some((first, source)) => Err(EvaluationError::UnknownClasses {
-            images: unknown,
+    }
+    match failed {
+        // The error of a single image names the image.
+        _ if of == 1 => Ok(()),
+        [(images, Some((first, source))), _] => Err(EvaluationError::NumbersOrLabels {
+            images,
             of,
             first,
             source,
         }),
-        None => Ok(()),
+        [_, (images, Some((_, source)))] if images == of => {
+            Err(EvaluationError::NoClasses { images, source })
+        }
+        [_, (images, Some((first, source)))] => Err(EvaluationError::UnknownClasses {
+            images,
+            of,
+            first,
+            source,
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -653,7 +664,7 @@ impl Judge {
         }
         let mut judged = self.accuracy.add(&truth, &scores, most);
         if let ([written], [truth]) = (written, &*truth)
-            && written.trim().parse::<i64>().is_ok()
+            && self.lookup.is_id(written, classes)
             && !scoring.is_multi_label()
         {
             self.shifts.add(*truth, judged.best);

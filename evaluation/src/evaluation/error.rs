@@ -50,6 +50,21 @@ pub enum EvaluationError {
         /// The error of the first image.
         source: GroundTruthError,
     },
+    /// Numbers of the ground truth could be ids or labels.
+    #[error(
+        "{images} of {of} images have a number that is the id of one class and the label of another, the first is {}",
+        printable(&.first.to_string_lossy())
+    )]
+    NumbersOrLabels {
+        /// The number of images.
+        images: usize,
+        /// The number of images with ground truth.
+        of: usize,
+        /// The first of the images.
+        first: PathBuf,
+        /// The error of the first image.
+        source: GroundTruthError,
+    },
     /// The model gives one value for an image, which is neither a probability nor a logit.
     #[error("the model gives a single raw value, which cannot rank classes")]
     SingleValue,
@@ -123,7 +138,8 @@ impl EvaluationError {
             }
             Self::GroundTruth(error)
             | Self::NoClasses { source: error, .. }
-            | Self::UnknownClasses { source: error, .. } => return error.hint(),
+            | Self::UnknownClasses { source: error, .. }
+            | Self::NumbersOrLabels { source: error, .. } => return error.hint(),
             Self::OtherModel { .. } => "use `other_model` if it is meant to be compared with another file",
             Self::Metric(error) => return error.hint(),
             Self::Scores(error) => error.hint(),
