@@ -38,7 +38,7 @@ pub struct Gate {
     #[serde(skip)]
     pub margin: Option<f64>,
     /// True if the limit neither holds nor is exceeded: the images show nothing. Then it has not passed.
-    #[serde(skip)]
+    #[serde(rename = "open", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_open: bool,
 }
 
@@ -93,6 +93,19 @@ mod tests {
         ] {
             assert_eq!(read_back(&verdict), verdict);
         }
+    }
+
+    #[test]
+    fn an_open_gate_differs_from_a_failed_one() {
+        let failed = Gate::new(Gate::MAX_DROP, false, "a drop".to_owned());
+        let open = Gate {
+            is_open: true,
+            ..failed.clone()
+        };
+        let [failed, open] = [failed, open].map(|gate| serde_json::to_value(gate).unwrap());
+        assert_eq!(open["open"], true);
+        assert_eq!([&failed["passed"], &open["passed"]], [false, false]);
+        assert!(failed.get("open").is_none(), "{failed}");
     }
 
     #[test]
