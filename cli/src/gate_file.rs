@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -80,7 +81,9 @@ impl Gates {
     /// For a file that is not TOML, and for unknown keys and values of another type.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("cannot use {}", path.display());
-        if !path.exists() {
+        let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        // A link that leads nowhere is there.
+        if path.symlink_metadata().is_err_and(is_missing) {
             let error = Hinted::new(
                 "there is no such file",
                 "write it: `[evaluate]`, and below it `runs`, `input`, `truth` and a gate such as `max-drop = \"1%\"`, or \

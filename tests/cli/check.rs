@@ -161,6 +161,16 @@ fn unknown() -> Result<(), Failed> {
     let result = check(directory.path(), &["--config", "nowhere.toml"], 2)?;
     let words = "cannot use nowhere.toml: there is no such file\nhint: write it: `[evaluate]`";
     ensure(result.stderr.contains(words), &result)?;
+    // A link that leads nowhere is there.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere.toml", directory.path().join("link.toml"))?;
+        let result = check(directory.path(), &["--config", "link.toml"], 2)?;
+        ensure(
+            result.stderr.contains("cannot use link.toml") && !result.stderr.contains("write it"),
+            &result,
+        )?;
+    }
     let directory = files("runs = ['rten']\ninput = ['photos']\n[evaluate]\nmin-top1 = '200%'\n")?;
     let result = check(directory.path(), &GATE, 2)?;
     ensure(

@@ -59,7 +59,7 @@ fn check_gates(tables: &[Gate]) -> anyhow::Result<()> {
     }
     Err(Hinted::new(
         "[evaluate] has no gate, so it would pass with any model",
-        "add `min-top1`, `max-drop`, `metric-min` or `min-truth` to it; `classify evaluate` runs without a gate",
+        "add `min-top1`, `max-drop`, `metric-min`, `metric-max` or `min-truth` to it; `classify evaluate` runs without a gate",
     )
     .into())
 }
