@@ -97,6 +97,7 @@ fn program() -> u8 {
             interrupt::signal().map_or(0, |signal| 128 + signal)
         }
         Err(error) => {
+            messages.end_repeated();
             messages.fatal(&error);
             let interrupted = error.downcast_ref::<Interrupted>();
             interrupted.map_or(2, |interrupted| interrupted.exit_code)

@@ -25,6 +25,14 @@ const REPEATED: usize = 10;
 pub const NAME: usize = 1000;
 const HINT: Style = AnsiColor::Green.on_default();
 
+/// Images with one problem.
+#[derive(Debug)]
+struct Repeated {
+    images: usize,
+    /// The message of the first image. If those of others have other numbers, it has `N` in their places.
+    message: String,
+}
+
 /// Writes to stderr and remembers whether there was an error.
 #[derive(Debug)]
 pub struct Messages {
@@ -34,8 +42,8 @@ pub struct Messages {
     /// The run that notes and warnings are about, where runs have different models.
     subject: RefCell<Option<String>>,
     errors: usize,
-    /// The number of images with each problem, by the run and the message without its numbers.
-    repeated: BTreeMap<(String, String), usize>,
+    /// The images with each problem, by the run and the message without its numbers.
+    repeated: BTreeMap<(String, String), Repeated>,
     progress: ProgressBar,
 }
 
@@ -144,14 +152,17 @@ impl Messages {
     /// [`end_repeated`](Self::end_repeated) prints the number of the others.
     pub fn image_problem(&mut self, path: &str, run: Option<&str>, problem: &Problem) {
         let run = run.map(printable);
-        // Numbers differ from image to image.
-        let kind = problem
-            .message
-            .replace(|letter: char| letter.is_ascii_digit(), "");
-        let key = (run.clone().unwrap_or_default(), kind);
-        let count = self.repeated.entry(key).or_default();
-        *count += 1;
-        if *count > REPEATED {
+        let kind = without_numbers(&problem.message);
+        let key = (run.clone().unwrap_or_default(), kind.clone());
+        let repeated = self.repeated.entry(key).or_insert_with(|| Repeated {
+            images: 0,
+            message: problem.message.clone(),
+        });
+        repeated.images += 1;
+        if repeated.message != problem.message {
+            repeated.message = kind;
+        }
+        if repeated.images > REPEATED {
             self.errors += 1;
             return;
         }
@@ -163,14 +174,14 @@ impl Messages {
 
     /// Prints the numbers of images whose problem is that of others.
     pub fn end_repeated(&mut self) {
-        for ((run, _), count) in std::mem::take(&mut self.repeated) {
-            let more = count.saturating_sub(REPEATED);
+        for ((run, _), Repeated { images, message }) in std::mem::take(&mut self.repeated) {
+            let more = images.saturating_sub(REPEATED);
             if more > 0 {
                 let separator = if run.is_empty() { "" } else { ": " };
                 let images = counted(more, "more image");
-                let text = format!(
-                    "{run}{separator}{images} failed the same way; a JSON report lists all"
-                );
+                // The rest of a message is a list.
+                let message = shortened(message.lines().next().unwrap_or_default(), NAME);
+                let text = format!("{run}{separator}{images}: {message}; a JSON report lists all");
                 self.line(ERROR, "error", &text);
             }
         }
@@ -316,4 +327,17 @@ pub fn usage(text: &str) {
 /// Prints the next step after an error of the command line.
 pub fn hint(text: &str) {
     let _ = writeln!(anstream::stderr(), "{HINT}hint{HINT:#}: {text}");
+}
+
+/// Returns a message with `N` for each number: they differ from image to image.
+fn without_numbers(message: &str) -> String {
+    let mut text = String::new();
+    for letter in message.chars() {
+        if !letter.is_ascii_digit() {
+            text.push(letter);
+        } else if !text.ends_with('N') {
+            text.push('N');
+        }
+    }
+    text
 }
