@@ -155,6 +155,41 @@ impl ComparisonText for ComparisonReport {
     }
 }
 
+/// Returns the number of gates that a run has failed. An open one shows nothing.
+fn failed_gates(report: &EvaluationReport, run: usize) -> usize {
+    let gates = report.gates(run).into_iter();
+    gates.filter(|gate| !gate.passed && !gate.is_open).count()
+}
+
+/// Returns the command that finds the cause of worse answers of ONNX models.
+fn bisection_hint(report: &EvaluationReport) -> Option<String> {
+    let is_onnx = |info: &RunInfo| {
+        let extension = Path::new(&info.model).extension();
+        info.source.is_none() && extension.is_some_and(|it| it.eq_ignore_ascii_case("onnx"))
+    };
+    let is_quantized = |info: &RunInfo| info.quantized_nodes.is_some_and(|[count, _]| count > 0);
+    let reference = &report.reference_results()?.info;
+    let failed = |run: usize| failed_gates(report, run);
+    let is_worse = |(run, _, found): &(usize, &EvaluatedRun, &RunResults)| {
+        *run != report.reference
+            && is_onnx(&found.info)
+            // Another preprocessing is the cause, and the bisection rejects it.
+            && found.info.preprocessing == reference.preprocessing
+            && (found.changes.right_alone()[0] > 0 || failed(*run) > failed(report.reference))
+    };
+    let worse: Vec<_> = report.evaluated().filter(is_worse).collect();
+    if worse.is_empty() || !is_onnx(reference) {
+        return None;
+    }
+    let mut infos = worse.iter().map(|(.., found)| &found.info);
+    let what = if is_quantized(reference) || infos.any(is_quantized) {
+        "nodes that add the error"
+    } else {
+        "first node that differs"
+    };
+    Some(format!("classify compare … --bisect names the {what}"))
+}
+
 /// Words of an evaluation for people.
 pub trait EvaluationText {
     /// Formats a class with the run's own label: `281 tabby cat`.
@@ -329,40 +364,18 @@ impl EvaluationText for EvaluationReport {
         let has_pairs = |(run, _, found): (usize, &EvaluatedRun, &RunResults)| {
             run != self.reference && found.changes.images > 0
         };
-        if self.lacks_evidence() && self.evaluated().any(has_pairs) {
-            return Some("check that the ground truth is for these images and this model (--truth, --truth-columns, \
-                     --truth-folders, --labels), and --label-offset"
-                    .to_owned());
+        if !self.lacks_evidence() || !self.evaluated().any(has_pairs) {
+            return bisection_hint(self);
         }
-        let is_onnx = |info: &RunInfo| {
-            let extension = Path::new(&info.model).extension();
-            info.source.is_none() && extension.is_some_and(|it| it.eq_ignore_ascii_case("onnx"))
-        };
-        let is_quantized =
-            |info: &RunInfo| info.quantized_nodes.is_some_and(|[count, _]| count > 0);
-        let reference = &self.reference_results()?.info;
-        let failed = |run: usize| {
-            let gates = self.gates(run).into_iter();
-            gates.filter(|gate| !gate.passed).count()
-        };
-        let is_worse = |(run, _, found): &(usize, &EvaluatedRun, &RunResults)| {
-            *run != self.reference
-                && is_onnx(&found.info)
-                // Another preprocessing is the cause, and the bisection rejects it.
-                && found.info.preprocessing == reference.preprocessing
-                && (found.changes.right_alone()[0] > 0 || failed(*run) > failed(self.reference))
-        };
-        let worse: Vec<_> = self.evaluated().filter(is_worse).collect();
-        if worse.is_empty() || !is_onnx(reference) {
-            return None;
-        }
-        let mut infos = worse.iter().map(|(.., found)| &found.info);
-        let what = if is_quantized(reference) || infos.any(is_quantized) {
-            "nodes that add the error"
-        } else {
-            "first node that differs"
-        };
-        Some(format!("classify compare … --bisect names the {what}"))
+        let truth = "check that the ground truth is for these images and this model (--truth, --truth-columns, \
+                     --truth-folders, --labels), and --label-offset";
+        let mut runs = self.evaluated().map(|(run, ..)| run);
+        let bisection = runs.any(|run| failed_gates(self, run) > 0);
+        let bisection = bisection.then(|| bisection_hint(self)).flatten();
+        Some(bisection.map_or_else(
+            || truth.to_owned(),
+            |bisection| format!("{truth}; {bisection}"),
+        ))
     }
 
     fn remark_rows(&self) -> Vec<(String, String)> {
