@@ -12,7 +12,7 @@ use crate::classify;
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 10] = [
+    let tests: [(&str, Test); 13] = [
         ("synset_directories_are_classes_of_imagenet", synsets),
         ("synsets_need_to_know_the_background", background),
         ("loc_val_solution_is_read_as_it_is", loc_solution),
@@ -20,6 +20,9 @@ pub fn trials() -> Vec<Trial> {
         ("several_metadata_files_are_an_error", two_files),
         ("sorted_directories_are_class_ids", sorted),
         ("directories_with_numbers_are_ambiguous", numbers),
+        ("numbers_of_directories_are_ids_or_labels", numbered_labels),
+        ("a_column_label_is_never_of_two_meanings", column_label),
+        ("repeated_failures_are_counted_by_kind", repeated),
         ("unknown_classes_are_one_error", unknown),
         ("entries_that_fit_several_images_are_one_error", shared),
         ("columns_are_chosen_by_a_flag", columns),
@@ -39,7 +42,7 @@ impl Images {
         for (number, path) in paths.iter().enumerate() {
             let path = directory.path().join("images").join(path);
             fs::create_dir_all(path.parent().ok_or("parent")?)?;
-            let bytes = [&b"P6 8 8 255\n"[..], &[20 + 30 * number as u8; 192]].concat();
+            let bytes = [&b"P6 8 8 255\n"[..], &[(20 + 30 * number) as u8; 192]].concat();
             fs::write(path, bytes)?;
         }
         Ok(Self { directory })
@@ -247,6 +250,106 @@ fn numbers() -> Result<(), Failed> {
     // Sorted: 0, 1, 10, 11, 2, 3, …
     let sorted = of("--truth-folders=sorted")?;
     ensure(sorted == [0, 2, 4, 5, 6, 7, 8, 9], &sorted)
+}
+
+/// The ids of the classes of the images.
+fn ids(json: &Value) -> Result<Vec<u64>, Failed> {
+    let classes = json["runs"][0]["classes"].as_array().ok_or("classes")?;
+    let ids = classes
+        .iter()
+        .filter_map(|class| class["class_id"].as_u64());
+    Ok(ids.collect())
+}
+
+fn numbered_labels() -> Result<(), Failed> {
+    let images = Images::new(&["1/a.ppm", "10/b.ppm", "2/c.ppm"])?;
+    images.write("labels", "0\n1\n10\n11\n2\n3\n4\n5\n6\n7\n8\n9\n")?;
+    let of = |how: &str, code: i32| {
+        let flag = format!("--truth-folders={how}");
+        images.evaluate("plain.onnx", &[&flag, "--labels", "labels"], code)
+    };
+    ensure(ids(&of("ids", 0)?.1)? == [1, 2, 10], "ids")?;
+    ensure(ids(&of("labels", 0)?.1)? == [1, 2, 4], "labels")?;
+    let (result, _) = of("names", 2)?;
+    let words = "2 of 3 images have a number that is the id of one class and the label of another, the first is \
+                 images/10/b.ppm: the ground truth says \"10\", which is the id of class 10, but the label of class 2";
+    ensure(result.stderr.contains(words), &result)?;
+    let hint = "`--truth-folders=ids` or `--truth-folders=labels`";
+    ensure(
+        result.stderr.contains(hint) && !result.stderr.contains("sorted"),
+        &result,
+    )?;
+    let (result, _) = images.evaluate("plain.onnx", &["--labels", "labels"], 2)?;
+    let hint = "`--truth-folders=ids` for class ids, `--truth-folders=labels` for labels";
+    ensure(result.stderr.contains(hint), &result)
+}
+
+fn column_label() -> Result<(), Failed> {
+    let images = Images::new(&["a.ppm", "b.ppm", "c.ppm", "d.ppm"])?;
+    let labels: Vec<String> = (1..=12).map(|label| format!("{label}\n")).collect();
+    images.write("labels", &labels.concat())?;
+    let flags = ["--truth", "truth.csv", "--labels", "labels"];
+    let of = |column: &str, classes: [u64; 4], more: &[&str], code: i32| {
+        let rows = ["a", "b", "c", "d"].iter().zip(classes);
+        let rows: Vec<String> = rows
+            .map(|(name, class)| format!("{name}.ppm,{class}\n"))
+            .collect();
+        images.write("truth.csv", &format!("path,{column}\n{}", rows.concat()))?;
+        images.evaluate("plain.onnx", &[&flags, more].concat(), code)
+    };
+    // Only labels, as there is no id 12. Ids of which some are labels of other classes. Both.
+    ensure(
+        ids(&of("label", [1, 2, 3, 12], &[], 0)?.1)? == [0, 1, 2, 11],
+        "labels",
+    )?;
+    let (result, _) = of("label", [0, 1, 2, 3], &[], 2)?;
+    let words = "3 of 4 images have a number that is the id of one class and the label of another";
+    ensure(result.stderr.contains(words), &result)?;
+    for words in [
+        "`class_id` or `class_label`",
+        "add a header",
+        "--truth-columns",
+    ] {
+        ensure(result.stderr.contains(words), &result)?;
+    }
+    of("label", [1, 2, 3, 4], &[], 2)?;
+    ensure(
+        ids(&of("class_id", [1, 2, 3, 4], &[], 0)?.1)? == [1, 2, 3, 4],
+        "ids",
+    )?;
+    ensure(
+        ids(&of("class_label", [1, 2, 3, 4], &[], 0)?.1)? == [0, 1, 2, 3],
+        "labels",
+    )?;
+    let offset = ["--label-offset", "-1"];
+    ensure(
+        ids(&of("label", [1, 2, 3, 4], &offset, 0)?.1)? == [0, 1, 2, 3],
+        "offset",
+    )
+}
+
+fn repeated() -> Result<(), Failed> {
+    let names: Vec<String> = (10..36).map(|number| format!("{number}.ppm")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let images = Images::new(&names)?;
+    for (place, name) in names.iter().enumerate() {
+        let bytes: &[u8] = if place % 2 == 0 {
+            b"P6 8 8 255\n"
+        } else {
+            b"no image"
+        };
+        fs::write(images.directory.path().join("images").join(name), bytes)?;
+    }
+    let rows: Vec<String> = names.iter().map(|name| format!("{name} 1\n")).collect();
+    images.write("truth", &rows.concat())?;
+    let (result, _) = images.evaluate("plain.onnx", &["--truth", "truth"], 2)?;
+    let lines: Vec<&str> = result
+        .stderr
+        .lines()
+        .filter(|line| line.contains(" 3 more images: "))
+        .collect();
+    ensure(lines.len() == 2 && lines[0] != lines[1], &result)?;
+    ensure(lines.iter().any(|line| line.contains("PNM")), &lines)
 }
 
 fn shared() -> Result<(), Failed> {

@@ -237,7 +237,7 @@ fn ids_or_labels() -> Result<(), Failed> {
     let written = PLAIN.map(|class| labels[class]);
     let (result, _) = place.evaluate(&[&run], &lines(written), &[], 2)?;
     let words = "which is the id of class";
-    let hint = "name the column `class_id` or `label`";
+    let hint = "the name of the column, `class_id` or `class_label`";
     ensure(
         result.stderr.contains(words) && result.stderr.contains(hint),
         &result,
@@ -251,15 +251,18 @@ fn ids_or_labels() -> Result<(), Failed> {
         .iter()
         .zip(PLAIN)
         .filter(|(written, class)| **written == class.to_string());
-    for (column, expected) in [("label", 6), ("class_id", right.count())] {
+    for (column, expected) in [("class_label", 6), ("class_id", right.count())] {
         let (_, json) = place.evaluate(&[&run], &table(column), &[], 0)?;
         let top1 = &json["runs"][0]["top"]["1"]["count"];
         ensure(*top1 == expected, (column, top1))?;
     }
+    // All numbers are ids and labels.
+    let (result, _) = place.evaluate(&[&run], &table("label"), &[], 2)?;
+    ensure(result.stderr.contains(hint), &result)?;
     for (class, code) in [("8", 2), ("id:3", 0), ("label:8", 0), ("1", 0)] {
         let limit = format!("recall:{class}=-1%");
         let flags = ["--metric-min", &limit];
-        let (result, _) = place.evaluate(&[&run], &table("label"), &flags, code)?;
+        let (result, _) = place.evaluate(&[&run], &table("class_label"), &flags, code)?;
         let words = "8, which is the id of class 8, but the label of class 10 (hint: write recall:id:8 or recall:label:8)";
         ensure(
             result.stderr.contains(words) == (code == 2 && class == "8"),
@@ -285,8 +288,9 @@ fn no_answers() -> Result<(), Failed> {
         .lines()
         .filter(|line| line.contains(".ppm: onnx=bad.onnx: "));
     ensure(errors.count() == 10, &result)?;
-    let words = "error: onnx=bad.onnx: 4 more images failed the same way; a JSON report lists all";
-    ensure(result.stderr.contains(words), &result)?;
+    let message = "the model's output for class N is NaN (N of N values are not finite)";
+    let words = format!("error: onnx=bad.onnx: 4 more images: {message}; a JSON report lists all");
+    ensure(result.stderr.contains(&words), &result)?;
     let no_verdict = "no verdict on the drop: there is no image that both runs answered";
     ensure(result.stdout.contains(no_verdict), &result)?;
     ensure(
