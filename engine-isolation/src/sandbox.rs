@@ -385,10 +385,9 @@ fn allowed() -> Result<Rules, seccompiler::Error> {
         libc::SYS_fcntl,
         values(1, &FCNTL.map(|request| request as u64))?,
     );
-    rules.insert(
-        libc::SYS_ioctl,
-        values(1, &IOCTL.map(|request| request as u64))?,
-    );
+    #[allow(clippy::unnecessary_cast, reason = "musl has another type")]
+    let ioctl = IOCTL.map(|request| request as u64);
+    rules.insert(libc::SYS_ioctl, values(1, &ioctl)?);
     rules.insert(
         libc::SYS_prctl,
         values(0, &PRCTL.map(|request| request as u64))?,

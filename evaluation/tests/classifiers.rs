@@ -569,6 +569,7 @@ fn executors_may_move_a_comparison_to_another_thread() {
 /// Makes a module of the code of an example of the README, and a function that calls it.
 macro_rules! example {
     ($name:ident, |$($argument:ident: $type:ty),*| -> $output:ty $run:block) => {
+        #[allow(clippy::print_stdout, reason = "a program prints")]
         mod $name {
             include!(concat!("readme/", stringify!($name), ".rs"));
 
