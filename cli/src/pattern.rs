@@ -267,6 +267,10 @@ fn find(base: PathBuf, parts: &[Part], found: &mut Vec<Found>, seen: &mut Option
             for entry in entries {
                 let entry = match entry {
                     Ok(entry) => entry,
+                    // A directory that is not there has no names.
+                    Err(error) if error.depth() == 0 && error.io_error().is_some_and(is_absent) => {
+                        return;
+                    }
                     Err(error) => {
                         let path = error.path().unwrap_or(start).to_owned();
                         found.push(Err((path, error.into())));
@@ -291,6 +295,11 @@ fn joined(base: &Path, inside: &Path) -> PathBuf {
     }
 }
 
+fn is_absent(error: &io::Error) -> bool {
+    let kind = error.kind();
+    matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// Returns the names in a directory, sorted. A directory that is not there has none.
 fn names(directory: &Path, found: &mut Vec<Found>) -> Vec<OsString> {
     let directory = if directory.as_os_str().is_empty() {
@@ -300,12 +309,7 @@ fn names(directory: &Path, found: &mut Vec<Found>) -> Vec<OsString> {
     };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
+        Err(error) if is_absent(&error) => {
             return Vec::new();
         }
         Err(error) => {
@@ -379,6 +383,7 @@ mod tests {
         assert_eq!(found(root, "b/**"), ["b/d.png", "b/deep/e.jpg"]);
         assert_eq!(found(root, "*/nothing"), [""; 0]);
         assert_eq!(found(root, "nothing/*"), [""; 0]);
+        assert_eq!(found(root, "**/nothing/**"), [""; 0]);
         assert!(expand(&root.join("[a")).is_err());
     }
 
