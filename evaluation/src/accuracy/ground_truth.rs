@@ -129,16 +129,6 @@ impl GroundTruth {
         self
     }
 
-    /// Returns whether names of directories are the classes.
-    pub(super) const fn are_directories(&self) -> bool {
-        matches!(self.source, Source::Folders(_))
-    }
-
-    /// Returns the meaning of numbers.
-    pub const fn numbers(&self) -> Numbers {
-        self.numbers
-    }
-
     /// Names the file that was read, for reports.
     #[must_use]
     pub fn of_file(mut self, name: String) -> Self {
@@ -198,8 +188,23 @@ impl GroundTruth {
         }
     }
 
+    /// Has `lookup` find these classes, for a model with `count` classes: all numbers are ids, or all are labels. `images`
+    /// tell the names of directories.
+    #[must_use]
+    pub fn found_by(
+        &self,
+        lookup: ClassLookup,
+        images: &[PathBuf],
+        count: Option<usize>,
+    ) -> ClassLookup {
+        let classes = self.distinct(images);
+        let classes = classes.iter().map(|class| &**class);
+        let are_directories = matches!(self.source, Source::Folders(_));
+        lookup.of(self.numbers, classes, are_directories, count)
+    }
+
     /// Returns the different classes as they are written: those of the file, or of the directories of `images`.
-    pub(super) fn distinct(&self, images: &[PathBuf]) -> BTreeSet<Cow<'_, str>> {
+    fn distinct(&self, images: &[PathBuf]) -> BTreeSet<Cow<'_, str>> {
         match &self.source {
             Source::Folders(directories) => {
                 let written = images.iter().filter_map(|image| directories.written(image));

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 
 use image_classification::Labels;
 
 use super::error::GroundTruthError;
-use super::ground_truth::GroundTruth;
 use super::imagenet;
 
 /// Characters between several classes of an image.
@@ -114,13 +112,16 @@ impl ClassLookup {
         }
     }
 
-    /// Finds the classes of `truth` for a model with `count` classes. `images` tell the names of directories.
-    #[must_use]
-    pub fn of(mut self, truth: &GroundTruth, images: &[PathBuf], count: Option<usize>) -> Self {
-        self.are_directories = truth.are_directories();
-        let classes = truth.distinct(images);
-        let classes = classes.iter().map(|class| &**class);
-        self.reading = self.decide(truth.numbers(), classes, count);
+    /// Sets the meaning of the numbers among `classes`, all of one ground truth, for a model with `count` classes.
+    pub(super) fn of<'a>(
+        mut self,
+        numbers: Numbers,
+        classes: impl Iterator<Item = &'a str>,
+        are_directories: bool,
+        count: Option<usize>,
+    ) -> Self {
+        self.are_directories = are_directories;
+        self.reading = self.decide(numbers, classes, count);
         self
     }
 

@@ -124,7 +124,7 @@ impl EvaluationAccumulator {
             let labels = entry.labels.as_ref();
             let chance = Chance::new(criterion, chance_classes);
             let lookup = ClassLookup::new(labels, options.label_offset);
-            let lookup = lookup.of(&truth, images, output_classes(info, labels));
+            let lookup = truth.found_by(lookup, images, output_classes(info, labels));
             let count = labels.map(Labels::len);
             Some(Judge::new(place, info, (lookup, count), chance, &options))
         });
@@ -448,7 +448,8 @@ fn check_run(
         check_ranks(scoring, 1)?;
     }
     let classes = output_classes(info, labels);
-    let lookup = ClassLookup::new(labels, options.label_offset).of(truth, images, classes);
+    let lookup = ClassLookup::new(labels, options.label_offset);
+    let lookup = truth.found_by(lookup, images, classes);
     if let Some(directory) = truth.only_directory(images)
         && let Err(error) = lookup.classes(&[&directory], info.classes)
         && !matches!(error, GroundTruthError::NumberOrLabel { .. })
