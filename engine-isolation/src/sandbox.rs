@@ -295,8 +295,10 @@ const FUTEX_WAKE: i64 = 454;
 const FUTEX_WAIT: i64 = 455;
 const FUTEX_REQUEUE: i64 = 456;
 const MSEAL: i64 = 462;
-const PR_SVE_GET_VL: i32 = 51;
-const PR_SME_GET_VL: i32 = 64;
+/// Returns the length of the vectors of Arm's SVE.
+const GET_VECTOR_LENGTH: i32 = 51;
+/// Returns the length that they have in the streaming mode.
+const GET_STREAMING_LENGTH: i32 = 64;
 #[cfg(target_arch = "riscv64")]
 const RISCV_HWPROBE: i64 = 258;
 #[cfg(target_arch = "riscv64")]
@@ -341,8 +343,8 @@ const IOCTL: [libc::Ioctl; 7] = [
 const PRCTL: [i32; 6] = [
     libc::PR_GET_DUMPABLE,
     libc::PR_GET_NAME,
-    PR_SME_GET_VL,
-    PR_SVE_GET_VL,
+    GET_VECTOR_LENGTH,
+    GET_STREAMING_LENGTH,
     libc::PR_SET_NAME,
     libc::PR_SET_VMA,
 ];

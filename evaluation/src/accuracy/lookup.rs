@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_another_classs_label_is_never_a_silent_id() {
+    fn a_number_that_is_the_label_of_another_class_is_never_a_silent_id() {
         let labels = ["0", "1", "10", "2", "1990", "5"];
         for meaning in [Numbers::Unknown, Numbers::LabelColumn] {
             let of = |written: &[&str]| classes(&labels, 0, meaning, written);
