@@ -30,23 +30,24 @@ pub fn without_current_directory(value: &OsStr) -> Option<OsString> {
         let mut rests = names.iter().filter_map(|name| entry.strip_prefix(*name));
         cfg!(target_env = "gnu") && rests.any(|rest| rest.is_empty() || rest.starts_with(b"/"))
     };
-    // `/proc/self/cwd` and `/dev/fd/3` may be the current directory.
-    let is_link = |path: &Path| {
-        let mut names: Vec<&OsStr> = Vec::new();
-        for part in path.components() {
+    // `/proc/self/cwd` and `/dev/fd/3` may be the current directory. Behind `$ORIGIN` any `..` may lead there.
+    let leads_to_link = |entry: &[u8]| {
+        let mut names: Vec<&[u8]> = Vec::new();
+        for part in Path::new(OsStr::from_bytes(entry)).components() {
             match part {
-                Component::Normal(name) => names.push(name),
-                Component::ParentDir => drop(names.pop()),
+                Component::Normal(name) => names.push(name.as_bytes()),
+                Component::ParentDir if !is_in_origin(entry) => drop(names.pop()),
                 _ => {}
             }
         }
-        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        if is_in_origin(entry) {
+            let is_link = |pair: &[&[u8]]| pair == [b"dev" as &[u8], b"fd"];
+            return names.contains(&(b"proc" as &[u8])) || names.windows(2).any(is_link);
+        }
         matches!(names[..], [b"proc", ..] | [b"dev", b"fd", ..])
     };
-    let is_safe = |entry: &&[u8]| {
-        let path = Path::new(OsStr::from_bytes(entry));
-        path.is_absolute() && !is_link(path) || is_in_origin(entry)
-    };
+    let is_safe =
+        |entry: &&[u8]| (entry.starts_with(b"/") || is_in_origin(entry)) && !leads_to_link(entry);
     let entries = || value.as_bytes().split(is_separator);
     if value.is_empty() || entries().all(|entry| is_safe(&entry)) {
         return None;
@@ -124,6 +125,8 @@ mod tests {
             ("/a/../proc/self/cwd:/b", "/b"),
             ("//dev/fd/7:/a", "/a"),
             ("/dev/shm/../fd/7:/a", "/a"),
+            ("$ORIGIN/../../proc/self/cwd:/a", "/a"),
+            ("${ORIGIN}/../../dev/fd/7", ""),
         ] {
             assert_eq!(without(value).as_deref(), Some(rest), "{value}");
         }
