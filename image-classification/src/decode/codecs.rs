@@ -67,9 +67,11 @@ fn open<'a, R: BufRead + Seek + 'a>(
 ) -> Result<(impl ImageDecoder + 'a, ImageHeader), DecodeError> {
     let orientation = match format {
         // A damaged block is no reason to reject the pixels.
-        ImageFormat::WebP => webp::metadata(&mut source)
-            .map_err(DecodeError::Unreadable)?
-            .orientation(),
+        ImageFormat::WebP => {
+            let blocks = webp::metadata(&mut source).map_err(DecodeError::Unreadable)?;
+            blocks.check_reach("WebP")?;
+            blocks.orientation()
+        }
         _ => Orientation::NoTransforms,
     };
     source.rewind().map_err(DecodeError::Unreadable)?;

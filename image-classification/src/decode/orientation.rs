@@ -4,7 +4,9 @@ use std::io::Cursor;
 
 use image::metadata::Orientation;
 
+use super::DecodeError;
 use super::ifd::Directory;
+use super::limits::MOST_METADATA;
 
 const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
@@ -27,6 +29,50 @@ impl Metadata {
         };
         stated.map_or(Orientation::NoTransforms, from_number)
     }
+
+    /// Checks that no orientation can stand in the part of an EXIF block that was not read, behind [`MOST_METADATA`].
+    ///
+    /// # Errors
+    ///
+    /// If the block was cut before the end of its directory, which states no orientation until there.
+    pub(super) fn check_reach(&self, format: &'static str) -> Result<(), DecodeError> {
+        let block = self.exif.as_deref().unwrap_or_default();
+        let is_cut = block.len() as u64 >= MOST_METADATA;
+        let block = without_prefix(block);
+        if !is_cut || end_of_directory(block).is_none_or(|end| end <= block.len()) {
+            return Ok(());
+        }
+        match of_exif(block) {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(DecodeError::Unsupported {
+                format,
+                source: format!("EXIF whose directory ends behind {MOST_METADATA} bytes").into(),
+            }),
+        }
+    }
+}
+
+/// Returns the end of the first directory of an EXIF block, or of its place if that lies behind the block. `None` if the
+/// block is none.
+fn end_of_directory(block: &[u8]) -> Option<usize> {
+    const ENTRY: usize = 12;
+    let is_big_endian = match block.get(..4)? {
+        b"II*\0" => false,
+        b"MM\0*" => true,
+        _ => return None,
+    };
+    let number = |place: usize, bytes: usize| {
+        let bytes = block.get(place..place.checked_add(bytes)?)?.iter();
+        let add = |number: usize, byte: &u8| number << 8 | usize::from(*byte);
+        Some(if is_big_endian {
+            bytes.fold(0, add)
+        } else {
+            bytes.rev().fold(0, add)
+        })
+    };
+    let start = number(4, 4)?;
+    let count = number(start, 2).unwrap_or(0);
+    Some(start.saturating_add(2 + ENTRY * count))
 }
 
 /// Returns the orientation of a number from 1 to 8; `None` for others.
@@ -81,6 +127,40 @@ mod tests {
     fn found(exif: Option<Vec<u8>>, xmp: Option<&str>) -> Orientation {
         let xmp = xmp.map(|text| text.as_bytes().to_vec());
         Metadata { exif, xmp }.orientation()
+    }
+
+    #[test]
+    fn a_directory_behind_what_is_read_is_an_error() {
+        let most = MOST_METADATA as usize;
+        let block = |start: u32, length: usize| {
+            let mut block = exif(3, [6, 0, 0, 0], 0);
+            let directory = block.split_off(8);
+            block[4..].copy_from_slice(&start.to_le_bytes());
+            block.resize(start as usize, 0);
+            block.extend(directory);
+            block.resize(block.len().max(length), 0);
+            block.truncate(most);
+            Metadata {
+                exif: Some(block),
+                xmp: None,
+            }
+        };
+        let turned = Orientation::from_exif(6).unwrap();
+        for (start, is_read) in [
+            (8, true),
+            (most - 14, true),
+            (most - 13, false),
+            (most, false),
+        ] {
+            let metadata = block(start as u32, most);
+            let error = metadata.check_reach("PNG").err();
+            assert_eq!(error.is_none(), is_read, "{start} {error:?}");
+            assert_eq!(metadata.orientation() == turned, is_read, "{start}");
+        }
+        // Damage is no reason to reject the pixels.
+        let mut short = block(1000, 100);
+        short.exif.as_mut().unwrap().truncate(900);
+        assert!(short.check_reach("PNG").is_ok());
     }
 
     /// Pillow 13.0.0 takes ratios and floats for numbers, bytes and texts not.

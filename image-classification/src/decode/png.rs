@@ -134,7 +134,10 @@ fn open<R: BufRead + Seek>(
     let mut chunks = Chunks::default();
     chunks.read(&mut source).unwrap_or_default();
     let metadata = METADATA_BUFFERS * chunks.largest as u64;
-    let orientation = chunks.metadata().orientation();
+    let blocks = chunks.metadata();
+    blocks.check_reach(FORMAT)?;
+    let orientation = blocks.orientation();
+    drop(blocks);
     source.rewind().map_err(DecodeError::Unreadable)?;
     let mut decoder = Decoder::new(source);
     // Colour profiles and texts are not read, however large they become.
