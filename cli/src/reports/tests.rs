@@ -88,20 +88,30 @@ fn compared(images: usize, outputs: impl Fn(usize) -> [Tensor; 2]) -> Comparison
     let tolerance = Tolerance::named(ToleranceName::F32);
     let mut comparison = ComparisonAccumulator::new(runs, tolerance, "a test", 3);
     for image in 0..images {
-        let digest = Digest::of(&image.to_le_bytes());
-        let digests = ImageDigests {
-            file: digest,
-            tensor: digest,
-            pixels: None,
-        };
-        let answered = AnsweredImage {
-            digests,
-            outputs: outputs(image).map(Ok).into(),
-        };
         let path = PathBuf::from(format!("{image}.jpg"));
-        comparison.add(path, answered).unwrap();
+        add(&mut comparison, image, path, outputs(image));
     }
     comparison.finish().unwrap()
+}
+
+/// Adds an image to a comparison. Its digests are those of its number.
+pub fn add(
+    comparison: &mut ComparisonAccumulator,
+    image: usize,
+    path: PathBuf,
+    outputs: [Tensor; 2],
+) {
+    let digest = Digest::of(&image.to_le_bytes());
+    let digests = ImageDigests {
+        file: digest,
+        tensor: digest,
+        pixels: None,
+    };
+    let answered = AnsweredImage {
+        digests,
+        outputs: outputs.map(Ok).into(),
+    };
+    comparison.add(path, answered).unwrap();
 }
 
 fn at_most(percent: u64) -> GateLimits {

@@ -25,7 +25,7 @@ pub enum Numbers {
     Ids,
     /// Labels.
     Labels,
-    /// Those of a column `label`, which often has ids. They are labels if all of them are, and not all are ids.
+    /// The numbers are in a column `label`, which often has ids. They are labels if all of them are, and not all are ids.
     LabelColumn,
 }
 

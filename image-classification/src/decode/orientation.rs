@@ -212,7 +212,7 @@ mod tests {
         );
     }
 
-    /// As Pillow 13.0.0 does.
+    /// Pillow 13.0.0 takes the same entry.
     #[test]
     fn the_first_entry_with_a_known_type_and_values_counts() {
         let entry =

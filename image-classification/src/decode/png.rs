@@ -187,7 +187,7 @@ fn open<R: BufRead + Seek>(
     Ok((reader, header))
 }
 
-/// What is in the chunks, wherever they are in the file. Of several with the same key the last one counts, as in Pillow.
+/// The blocks of the chunks, wherever these are in the file. Of several with the same key the last one counts, as in Pillow.
 #[derive(Default)]
 struct Chunks {
     exif: Option<Vec<u8>>,

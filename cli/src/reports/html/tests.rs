@@ -9,12 +9,11 @@ use backend_api::Tensor;
 use evaluation::accuracy::GroundTruth;
 use evaluation::agreement::{Gate, Tolerance, ToleranceName, Verdict};
 use evaluation::{
-    AnsweredImage, ComparedRuns, ComparisonAccumulator, Digest, EvaluationAccumulator,
-    EvaluationOptions, ImageDigests, RunEntry,
+    ComparedRuns, ComparisonAccumulator, Digest, EvaluationAccumulator, EvaluationOptions, RunEntry,
 };
 
 use super::super::gates::{GateRow, gate_rows};
-use super::super::tests::{self, written};
+use super::super::tests::{self, add, written};
 use super::frame::{Frame, chip};
 use super::{Exporter, Html};
 
@@ -89,18 +88,8 @@ fn a_comparison_of_50000_images_that_differ_stays_below_5_mb() {
     let tolerance = Tolerance::named(ToleranceName::F32);
     let mut comparison = ComparisonAccumulator::new(runs, tolerance, "a test", 10);
     for image in 0..IMAGES {
-        let digest = Digest::of(&image.to_le_bytes());
-        let digests = ImageDigests {
-            file: digest,
-            tensor: digest,
-            pixels: None,
-        };
-        let outputs = [0, 1].map(|run| Ok(logits(image + run * (1 + image % 7), image)));
-        let image = AnsweredImage {
-            digests,
-            outputs: outputs.into(),
-        };
-        comparison.add(path.clone(), image).unwrap();
+        let outputs = [0, 1].map(|run| logits(image + run * (1 + image % 7), image));
+        add(&mut comparison, image, path.clone(), outputs);
     }
     let report = comparison.finish().unwrap();
     let page = written(|out| Html.comparison(&report, out));
@@ -150,18 +139,9 @@ fn a_class_of_the_table_has_images_of_many() {
     let mut comparison = ComparisonAccumulator::new(runs, tolerance, "a test", 10);
     for image in 0..few {
         let digest = Digest::of(&image.to_le_bytes());
-        let outputs = || Vec::from([0, 1].map(|run| Ok(less_sure(image + run, image))));
-        evaluation.add(place(image), digest, outputs());
-        let digests = ImageDigests {
-            file: digest,
-            tensor: digest,
-            pixels: None,
-        };
-        let answered = AnsweredImage {
-            digests,
-            outputs: outputs(),
-        };
-        comparison.add(path.clone(), answered).unwrap();
+        let outputs = || [0, 1].map(|run| less_sure(image + run, image));
+        evaluation.add(place(image), digest, outputs().map(Ok).into());
+        add(&mut comparison, image, path.clone(), outputs());
     }
     let evaluation = evaluation.finish();
     let evaluated = written(|out| Html.evaluation(&evaluation, out));

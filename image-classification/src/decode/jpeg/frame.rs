@@ -29,7 +29,7 @@ pub(in crate::decode) struct Frame {
     pub(super) precision: u8,
     is_progressive: bool,
     is_lossless: bool,
-    /// Whether scans have all coefficients of their components, in Huffman codes.
+    /// True if each scan has all coefficients of its components, in Huffman codes.
     pub(super) is_baseline: bool,
     components: SmallVec<[Component; 4]>,
     /// Bytes of the file.
