@@ -1,17 +1,15 @@
 //! The parent's end of one infer request in the child.
 
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use backend_api::{Error, ErrorKind, InferOutput, Tensor};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
+use crate::memory::SharedMemory;
 use crate::protocol::{self, MOST_OF_REPLY, Reply, Shape, Until};
 
 /// A fault for which the child is killed.
@@ -39,24 +37,13 @@ impl Fault {
 #[derive(Debug)]
 pub struct Channel {
     socket: UnixStream,
-    memory: File,
-    /// The size of the memory. Pages take memory when they are first written.
-    bytes: u64,
+    memory: SharedMemory,
 }
 
 impl Channel {
-    /// Makes a channel and gives its other end to the child behind `control`.
-    ///
-    /// The size of the memory is sealed, so that the child cannot let it grow.
+    /// Makes a channel with a memory of `bytes`, and gives its other end to the child behind `control`.
     pub fn open(control: &UnixStream, bytes: u64) -> io::Result<Self> {
-        let memory = memfd_create(
-            "engine-isolation",
-            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
-        )?;
-        let memory = File::from(memory);
-        memory.set_len(bytes)?;
-        let seals = SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        fcntl_add_seals(&memory, seals)?;
+        let memory = SharedMemory::new(bytes)?;
         let (socket, theirs) = UnixStream::pair()?;
         let theirs = OwnedFd::from(theirs);
         let descriptors = [theirs.as_fd(), memory.as_fd()];
@@ -65,11 +52,7 @@ impl Channel {
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
         let data = [IoSlice::new(&[0])];
         sendmsg(control, &data, &mut ancillary, SendFlags::NOSIGNAL)?;
-        Ok(Self {
-            socket,
-            memory,
-            bytes,
-        })
+        Ok(Self { socket, memory })
     }
 
     /// Runs one request in the child. `names` are those of the outputs after the first one.
@@ -79,16 +62,15 @@ impl Channel {
         names: &[String],
         timeout: Duration,
     ) -> Result<Result<InferOutput, Error>, Fault> {
-        let needed = input.as_bytes().len() as u64;
-        if needed > self.bytes {
-            let message = format!(
-                "the input has {needed} bytes, but an isolated engine takes {}",
-                self.bytes
-            );
+        let needed = input.as_bytes().len();
+        let most = self.memory.bytes();
+        if needed > most {
+            let message =
+                format!("the input has {needed} bytes, but an isolated engine takes {most}");
             return Ok(Err(Error::new(ErrorKind::InputMismatch, message)
                 .with_hint("raise `Isolation::tensor_bytes`")));
         }
-        if let Err(error) = self.memory.write_all_at(input.as_bytes(), 0) {
+        if let Err(error) = self.memory.write(0, input.as_bytes()) {
             let message = "cannot write the input into the memory of the isolated engine";
             return Ok(Err(
                 Error::new(ErrorKind::ResourceExhausted, message).with_source(error)
@@ -97,16 +79,19 @@ impl Channel {
         let fault = |error: io::Error| Fault::new(&error, timeout);
         let mut until = Until::new(&self.socket, timeout);
         protocol::send(&self.socket, &Shape::of(input)).map_err(fault)?;
-        let shapes = match protocol::receive(&mut until, MOST_OF_REPLY).map_err(fault)? {
-            Reply::Failed(error) => return Ok(Err(error)),
-            Reply::Done(shapes) => shapes,
+        let outputs = match protocol::receive(&mut until, MOST_OF_REPLY).map_err(fault)? {
+            Reply::Failed(error) => Err(error),
+            Reply::Done(shapes) => {
+                self.check(&shapes, names.len() + 1)?;
+                self.outputs(&shapes)
+            }
         };
-        let tensors = self.outputs(&shapes, names.len() + 1)?;
-        Ok(InferOutput::with_extra(names, tensors))
+        self.memory.shrink(true);
+        Ok(outputs.and_then(|tensors| InferOutput::with_extra(names, tensors)))
     }
 
-    /// Reads `count` outputs from the memory.
-    fn outputs(&self, shapes: &[Shape], count: usize) -> Result<Vec<Tensor>, Fault> {
+    /// Checks that these are `count` outputs within the memory, before anything is allocated.
+    fn check(&self, shapes: &[Shape], count: usize) -> Result<(), Fault> {
         let invalid = |message: String| Err(Fault::Invalid(message));
         if shapes.len() != count {
             return invalid(format!("{} outputs instead of {count}", shapes.len()));
@@ -114,21 +99,26 @@ impl Channel {
         let total = shapes
             .iter()
             .try_fold(0_u64, |total, shape| total.checked_add(shape.bytes()?));
-        // Before anything is allocated.
-        if total.is_none_or(|total| total > self.bytes) {
-            return invalid(format!("outputs of more than {} bytes", self.bytes));
+        let most = self.memory.bytes();
+        if total.is_none_or(|total| total > most as u64) {
+            return invalid(format!("outputs of more than {most} bytes"));
         }
+        Ok(())
+    }
+
+    /// Reads the outputs from the memory.
+    fn outputs(&mut self, shapes: &[Shape]) -> Result<Vec<Tensor>, Error> {
         let mut place = 0;
-        let mut tensors = Vec::with_capacity(count);
-        for shape in shapes {
-            let tensor = Tensor::zeros(shape.element_type, shape.sizes.clone());
-            let mut tensor = tensor.map_err(|error| Fault::Invalid(error.to_string()))?;
+        let mut read = |shape: &Shape| {
+            let mut tensor = Tensor::zeros(shape.element_type, shape.sizes.clone())?;
             let bytes = tensor.as_bytes_mut();
-            let read = self.memory.read_exact_at(bytes, place);
-            read.map_err(|error| Fault::Invalid(format!("its outputs cannot be read: {error}")))?;
-            place += bytes.len() as u64;
-            tensors.push(tensor);
-        }
-        Ok(tensors)
+            self.memory.read(place, bytes).map_err(|error| {
+                let message = "cannot read the outputs from the memory of the isolated engine";
+                Error::new(ErrorKind::ResourceExhausted, message).with_source(error)
+            })?;
+            place += bytes.len();
+            Ok(tensor)
+        };
+        shapes.iter().map(&mut read).collect()
     }
 }

@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::de::DeserializeOwned;
 
 use crate::config::MORE_PROCESSES;
+use crate::memory::SharedMemory;
 use crate::protocol::{self, Progress, Reply, Shape, Start};
 use crate::sandbox;
 
@@ -30,7 +30,7 @@ const STDERR: RawFd = 2;
 const ANY: usize = usize::MAX;
 
 /// The socket and the memory of one infer request.
-type Descriptors = (UnixStream, File);
+type Descriptors = (UnixStream, SharedMemory);
 
 /// Runs the engine until the parent ends this process. Returns if it cannot be opened.
 pub fn run<C: DeserializeOwned>(open: impl FnOnce(C) -> Result<Box<dyn InferBackend>, Error>) {
@@ -74,11 +74,11 @@ fn serve<C: DeserializeOwned>(
     let backend: Arc<dyn InferBackend> = Arc::from(backend);
     let info = Box::new(backend.info().clone());
     protocol::send(&control, &Progress::Opened(info))?;
-    for (socket, memory) in channels {
+    for (socket, mut memory) in channels {
         let backend = Arc::clone(&backend);
         thread::Builder::new()
             .name("isolation-infer".to_owned())
-            .spawn(move || answer(&*backend, &socket, &memory))
+            .spawn(move || answer(&*backend, &socket, &mut memory))
             .map_err(|source| io::Error::other(format!("cannot start a thread: {source}")))?;
     }
     Ok(())
@@ -152,17 +152,18 @@ fn receive_channel(control: &UnixStream) -> io::Result<Descriptors> {
     }
     let mut descriptors = descriptors.into_iter();
     match (descriptors.next(), descriptors.next()) {
-        (Some(socket), Some(memory)) => Ok((socket.into(), memory.into())),
+        (Some(socket), Some(memory)) => Ok((socket.into(), File::from(memory).try_into()?)),
         // The parent has ended.
         _ => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
 /// Answers the requests of one channel.
-fn answer(backend: &dyn InferBackend, socket: &UnixStream, memory: &File) {
+fn answer(backend: &dyn InferBackend, socket: &UnixStream, memory: &mut SharedMemory) {
     let mut spare = None;
     while let Ok(shape) = protocol::receive::<Shape>(socket, ANY) {
         let result = infer(backend, &shape, memory, &mut spare);
+        memory.shrink(false);
         let reply = result.map_or_else(Reply::Failed, Reply::Done);
         if protocol::send(socket, &reply).is_err() {
             return;
@@ -174,7 +175,7 @@ fn answer(backend: &dyn InferBackend, socket: &UnixStream, memory: &File) {
 fn infer(
     backend: &dyn InferBackend,
     shape: &Shape,
-    memory: &File,
+    memory: &mut SharedMemory,
     spare: &mut Option<Arc<Tensor>>,
 ) -> Result<Vec<Shape>, Error> {
     let input = Arc::new(read(shape, memory, spare.take())?);
@@ -187,21 +188,25 @@ fn infer(
     let mut shapes = Vec::with_capacity(1 + output.extra.len());
     let extra = output.extra.iter().map(|extra| &extra.tensor);
     for tensor in std::iter::once(&output.tensor).chain(extra) {
-        let written = memory.write_all_at(tensor.as_bytes(), place);
+        let written = memory.write(place, tensor.as_bytes());
         written.map_err(|source| {
+            let hint = match source.kind() {
+                io::ErrorKind::StorageFull => "raise `Isolation::tensor_bytes`",
+                _ => "raise `Isolation::memory`",
+            };
             let message = "the outputs do not fit into the memory of the isolated engine";
             Error::new(ErrorKind::InferenceFailed, message)
-                .with_hint("raise `Isolation::tensor_bytes`")
+                .with_hint(hint)
                 .with_source(source)
         })?;
-        place += tensor.as_bytes().len() as u64;
+        place += tensor.as_bytes().len();
         shapes.push(Shape::of(tensor));
     }
     Ok(shapes)
 }
 
 /// Reads the input, into `spare` if that has its shape.
-fn read(shape: &Shape, memory: &File, spare: Option<Arc<Tensor>>) -> Result<Tensor, Error> {
+fn read(shape: &Shape, memory: &mut SharedMemory, spare: Option<Arc<Tensor>>) -> Result<Tensor, Error> {
     let is_alike = |tensor: &Tensor| {
         let element_type: ElementType = tensor.element_type();
         element_type == shape.element_type && tensor.shape() == shape.sizes
@@ -211,10 +216,12 @@ fn read(shape: &Shape, memory: &File, spare: Option<Arc<Tensor>>) -> Result<Tens
         Some(tensor) => tensor,
         None => Tensor::zeros(shape.element_type, shape.sizes.clone())?,
     };
-    let read = memory.read_exact_at(tensor.as_bytes_mut(), 0);
+    let read = memory.read(0, tensor.as_bytes_mut());
     read.map_err(|source| {
         let message = "the process of the engine cannot read its input";
-        Error::new(ErrorKind::InferenceFailed, message).with_source(source)
+        Error::new(ErrorKind::InferenceFailed, message)
+            .with_hint("raise `Isolation::memory`")
+            .with_source(source)
     })?;
     Ok(tensor)
 }

@@ -80,7 +80,8 @@ pub struct Isolation {
     /// The longest time for opening the engine. Opening it again, in another child, may also take no longer than ten times
     /// the first opening, or a minute if that is more. Default: five minutes.
     pub open_timeout: Duration,
-    /// Bytes of the input of a request, and of all its outputs together. Default: 256 MiB.
+    /// Bytes of the input of a request, and of all its outputs together. They take up to twice as many addresses in both
+    /// processes, which count as [`memory`](Self::memory). Default: 256 MiB.
     pub tensor_bytes: u64,
     /// The number of requests that are sent to the child while all of the engine's run, so that the engine need not wait
     /// for the next tensor. They are part of [`BackendInfo::slots`](backend_api::BackendInfo::slots). Default: 1.

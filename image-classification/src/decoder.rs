@@ -15,6 +15,11 @@ use crate::{DecodeError, DecodeLimits, Image, ImageError, ImageHeader, ImageNote
 const REDUCTIONS: [u32; 4] = [1, 2, 4, 8];
 /// The last byte of a request that asks for the header. Others ask for the image at that reduction.
 const HEADER: u8 = 0;
+/// That of a request for the header, and for the whole image if decoding it takes at most [`MOST_AT_ONCE`].
+const AT_ONCE: u8 = u8::MAX;
+/// Bytes that decoding may take before memory is reserved for the image. A second request would take longer than
+/// decoding a small image.
+const MOST_AT_ONCE: u64 = 16 << 20;
 /// The name of the output that describes the other one.
 const REPLY: &str = "reply";
 
@@ -29,15 +34,29 @@ pub enum Decoder {
 }
 
 impl Decoder {
-    /// Reads the header of a file.
-    pub(crate) fn header(&self, bytes: &[u8]) -> Result<ImageFacts, ImageError> {
+    /// Reads the header of a file. A backend also decodes a small image if it `is_wanted_whole`.
+    pub(crate) fn header(
+        &self,
+        bytes: &[u8],
+        is_wanted_whole: bool,
+    ) -> Result<(ImageFacts, Option<Image>), ImageError> {
         let limits = DecodeLimits::default();
-        match self {
-            Self::Here => Ok(ImageHeader::read(Cursor::new(bytes), &limits)?.into()),
-            Self::Backend(backend) => match ask(&**backend, bytes, HEADER)? {
-                (Reply::Header(facts), _) => facts.checked(&limits),
-                _ => Err(unexpected()),
-            },
+        let backend = match self {
+            Self::Here => {
+                let header = ImageHeader::read(Cursor::new(bytes), &limits)?;
+                return Ok((header.into(), None));
+            }
+            Self::Backend(backend) => backend,
+        };
+        let request = if is_wanted_whole { AT_ONCE } else { HEADER };
+        match ask(&**backend, bytes, request)? {
+            (Reply::Header(facts), _) => Ok((facts.checked(&limits)?, None)),
+            (Reply::Both(facts, image), pixels) if is_wanted_whole => {
+                let facts = facts.checked(&limits)?;
+                let image = image.with(pixels, &facts, 1)?;
+                Ok((facts, Some(image)))
+            }
+            _ => Err(unexpected()),
         }
     }
 
@@ -55,17 +74,7 @@ impl Decoder {
                 Ok(Image::decode_reduced(bytes, &limits, spare, |_, _| by)?)
             }
             Self::Backend(backend) => match ask(&**backend, bytes, by as u8)? {
-                (
-                    Reply::Image {
-                        width,
-                        height,
-                        note,
-                    },
-                    pixels,
-                ) if pixels.len() as u64 <= facts.pixel_bytes(by) => {
-                    let image = Image::from_rgb(width, height, pixels);
-                    Ok(image.ok_or_else(unexpected)?.noted(note))
-                }
+                (Reply::Image(image), pixels) => image.with(pixels, facts, by),
                 _ => Err(unexpected()),
             },
         }
@@ -156,18 +165,27 @@ impl Engine for DecodingEngine {
 fn answer(bytes: &[u8], request: u8) -> (Reply, Vec<u8>) {
     let limits = DecodeLimits::default();
     let failed = |error: DecodeError| (Reply::Failed((&error).into()), Vec::new());
-    if request == HEADER {
-        return match ImageHeader::read(Cursor::new(bytes), &limits) {
-            Ok(header) => (Reply::Header(header.into()), Vec::new()),
-            Err(error) => failed(error),
-        };
-    }
-    match Image::decode_reduced(bytes, &limits, Vec::new(), |_, _| u32::from(request)) {
+    let facts = if matches!(request, HEADER | AT_ONCE) {
+        match ImageHeader::read(Cursor::new(bytes), &limits) {
+            Ok(header) => Some(ImageFacts::from(header)),
+            Err(error) => return failed(error),
+        }
+    } else {
+        None
+    };
+    let by = match &facts {
+        Some(facts) if request == HEADER || facts.decode_bytes(1) > MOST_AT_ONCE => {
+            return (Reply::Header(facts.clone()), Vec::new());
+        }
+        Some(_) => 1,
+        None => u32::from(request),
+    };
+    match Image::decode_reduced(bytes, &limits, Vec::new(), |_, _| by) {
         Ok(image) => {
-            let reply = Reply::Image {
-                width: image.width(),
-                height: image.height(),
-                note: image.note(),
+            let pixels = Pixels::of(&image);
+            let reply = match facts {
+                Some(facts) => Reply::Both(facts, pixels),
+                None => Reply::Image(pixels),
             };
             (reply, image.into_rgb())
         }
@@ -179,12 +197,36 @@ fn answer(bytes: &[u8], request: u8) -> (Reply, Vec<u8>) {
 #[derive(Debug, Serialize, Deserialize)]
 enum Reply {
     Header(ImageFacts),
-    Image {
-        width: u32,
-        height: u32,
-        note: Option<ImageNote>,
-    },
+    Image(Pixels),
+    Both(ImageFacts, Pixels),
     Failed(DecodedElsewhereError),
+}
+
+/// The description of an image whose pixels are sent beside it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Pixels {
+    width: u32,
+    height: u32,
+    note: Option<ImageNote>,
+}
+
+impl Pixels {
+    fn of(image: &Image) -> Self {
+        Self {
+            width: image.width(),
+            height: image.height(),
+            note: image.note(),
+        }
+    }
+
+    /// Returns the image, if it is one that has these facts at this reduction.
+    fn with(self, pixels: Vec<u8>, facts: &ImageFacts, by: u32) -> Result<Image, ImageError> {
+        if pixels.len() as u64 > facts.pixel_bytes(by) {
+            return Err(unexpected());
+        }
+        let image = Image::from_rgb(self.width, self.height, pixels);
+        Ok(image.ok_or_else(unexpected)?.noted(self.note))
+    }
 }
 
 /// The facts of a header that decide the memory of an image.
@@ -401,16 +443,20 @@ mod tests {
             assert_eq!(error.code(), "engine-crashed", "{reply}");
         }
         // More pixels than the header has, or others than the sizes say.
-        let facts = backend().header(&ppm()).unwrap();
+        let (facts, image) = backend().header(&ppm(), true).unwrap();
+        assert_eq!(image.unwrap().rgb(), [1, 2, 3, 4, 5, 6]);
+        assert!(backend().header(&ppm(), false).unwrap().1.is_none());
         for (pixels, width) in [(9, 3), (6, 1)] {
-            let reply = Reply::Image {
+            let image = || Pixels {
                 width,
                 height: 1,
                 note: None,
             };
-            let liar = liar(serde_json::to_string(&reply).unwrap(), vec![0; pixels]);
-            let error = liar.image(&ppm(), &facts, 1, Vec::new()).unwrap_err();
-            assert_eq!(error.code(), "engine-crashed");
+            let of = |reply| liar(serde_json::to_string(&reply).unwrap(), vec![0; pixels]);
+            let error = of(Reply::Image(image())).image(&ppm(), &facts, 1, Vec::new());
+            assert_eq!(error.unwrap_err().code(), "engine-crashed");
+            let error = of(Reply::Both(facts.clone(), image())).header(&ppm(), true);
+            assert_eq!(error.unwrap_err().code(), "engine-crashed");
         }
     }
 }

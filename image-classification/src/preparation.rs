@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use backend_api::{Dim, ElementType, Tensor, TensorSpec};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::decode::bytes_of;
 use crate::decoder::{DecodedElsewhereError, Decoder, ImageFacts};
@@ -379,7 +379,7 @@ impl ImageFile {
     /// Blocks until the budget of `memory` has room for the file, the decoded image and the tensors of `preparations`.
     /// Without preparations, the room is that of the whole decoded image. All memory is reserved at once, so that no
     /// thread waits while it holds memory of the same budget. If a backend decodes, it gets the file before the memory
-    /// is reserved.
+    /// is reserved, and decodes a small image at once.
     ///
     /// # Errors
     ///
@@ -401,11 +401,10 @@ impl ImageFile {
             memory,
             decoder,
         };
-        let (bytes, read, decoded) = match source.into() {
+        let (bytes, read, image) = match source.into() {
             ImageSource::Path(path) => {
                 let (file, length) = file::open(&path, limit).map_err(too_large)?;
-                let (bytes, read) = reader.file(file, length, spare)?;
-                (bytes, read, SmallVec::new())
+                reader.file(file, length, spare)?
             }
             ImageSource::Section {
                 path,
@@ -417,8 +416,7 @@ impl ImageFile {
                     return Err(too_large(ReadError::TooLarge { bytes, limit }));
                 }
                 let file = file::open_section(&path, offset, length)?;
-                let (bytes, read) = reader.file(file, length, spare)?;
-                (bytes, read, SmallVec::new())
+                reader.file(file, length, spare)?
             }
             ImageSource::Bytes(bytes) => {
                 let length = bytes.len() as u64;
@@ -426,15 +424,14 @@ impl ImageFile {
                     let bytes = length;
                     return Err(too_large(ReadError::TooLarge { bytes, limit }));
                 }
-                let facts = decoder.header(&bytes)?;
-                let read = reader.reserve(facts, length)?;
-                (bytes, read, SmallVec::new())
+                let (read, image) = reader.bytes(&bytes)?;
+                (bytes, read, image)
             }
             ImageSource::Image(image) => {
                 let size = (image.width(), image.height());
                 let needed = made(preparations) + making(size, preparations);
                 let reservation = memory.budget.reserve(needed).map_err(DecodeError::from)?;
-                (Vec::new(), (None, reservation), smallvec![(1, image)])
+                (Vec::new(), (None, reservation), Some(image))
             }
             ImageSource::Failed(error) => return Err(ImageError::Source(error)),
         };
@@ -444,7 +441,7 @@ impl ImageFile {
             pixels,
             facts,
             decoder: decoder.clone(),
-            decoded,
+            decoded: image.map(|image| (1, image)).into_iter().collect(),
             preparations: preparations.into(),
             kept: memory.kept,
             reservation,
@@ -501,7 +498,7 @@ impl ImageFile {
                 // The backend read them from these very bytes.
                 (Some(facts), Decoder::Backend(_)) => facts.clone(),
                 // The file may have changed between its header, for which memory was reserved, and these bytes.
-                _ => self.decoder.header(&self.bytes)?,
+                _ => self.decoder.header(&self.bytes, false)?.0,
             };
             if needed(&facts, length, &self.preparations) > self.reservation.bytes() {
                 return Err(ImageError::Changed);
@@ -526,13 +523,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads `length` bytes of a file, into the memory of `spare`.
+    /// Reads `length` bytes of a file, into the memory of `spare`. Returns the image too if a backend has decoded it.
     fn file(
         &self,
         file: impl Read + Seek,
         length: u64,
         spare: Vec<u8>,
-    ) -> Result<(Vec<u8>, Reserved), ImageError> {
+    ) -> Result<(Vec<u8>, Reserved, Option<Image>), ImageError> {
         let mut bytes = spare;
         let whole = |file, bytes: &mut Vec<u8>| {
             let is_longer = file::fill(bytes, file, length, length).map_err(too_large)?;
@@ -549,14 +546,22 @@ impl Reader<'_> {
                 let mut file = reader.into_inner();
                 file.rewind().map_err(ReadError::Io)?;
                 whole(file, &mut bytes)?;
-                Ok((bytes, reserved))
+                Ok((bytes, reserved, None))
             }
             Decoder::Backend(_) => {
                 whole(file, &mut bytes)?;
-                let reserved = self.reserve(self.decoder.header(&bytes)?, length)?;
-                Ok((bytes, reserved))
+                let (reserved, image) = self.bytes(&bytes)?;
+                Ok((bytes, reserved, image))
             }
         }
+    }
+
+    /// Reserves memory for a file that is in memory. Returns the image too if a backend has decoded it.
+    fn bytes(&self, bytes: &[u8]) -> Result<(Reserved, Option<Image>), ImageError> {
+        let mut preparations = self.preparations.iter();
+        let is_wanted_whole = preparations.all(|it| it.decode == Decode::Exact);
+        let (facts, image) = self.decoder.header(bytes, is_wanted_whole)?;
+        Ok((self.reserve(facts, bytes.len() as u64)?, image))
     }
 
     fn reserve(&self, facts: ImageFacts, length: u64) -> Result<Reserved, ImageError> {

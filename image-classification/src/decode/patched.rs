@@ -53,4 +53,15 @@ impl<R: Seek> Seek for Patched<R> {
         self.place = self.source.seek(to)?;
         Ok(self.place)
     }
+
+    // Without it, a buffered source would read its buffer again after each small step.
+    fn seek_relative(&mut self, by: i64) -> io::Result<()> {
+        self.source.seek_relative(by)?;
+        self.place = self.place.wrapping_add_signed(by);
+        Ok(())
+    }
+
+    fn stream_position(&mut self) -> io::Result<u64> {
+        Ok(self.place)
+    }
 }

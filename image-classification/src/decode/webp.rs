@@ -355,3 +355,53 @@ fn working(header: &ImageHeader, head: &[u8; HEAD], length: u64) -> u64 {
     // Partitions are read whole; one may claim 16 MiB that the file has not.
     decoder + 3 * length + (16 << 20) + SMALL
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::BufReader;
+
+    use super::*;
+
+    /// Counts the bytes that are read.
+    struct Counted<'a> {
+        source: Cursor<&'a [u8]>,
+        count: &'a Cell<u64>,
+    }
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = self.source.read(out)?;
+            self.count.set(self.count.get() + count as u64);
+            Ok(count)
+        }
+    }
+
+    impl Seek for Counted<'_> {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.source.seek(to)
+        }
+    }
+
+    #[test]
+    fn many_chunks_are_read_a_few_times() {
+        const HEADER: &[u8] = b"VP8X\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        // One pixel without loss.
+        const PIXELS: &[u8] = b"VP8L\x0d\0\0\0\x2f\0\0\0\x10\x07\x10\x11\x11\x88\x88\xfe\x07\0";
+        let chunks = b"none\0\0\0\0".repeat(100_000);
+        let content = [b"WEBP", HEADER, &chunks, PIXELS].concat();
+        let length = (content.len() as u32).to_le_bytes();
+        let file = [b"RIFF", &length[..], &content].concat();
+        let count = Cell::new(0);
+        let source = Counted {
+            source: Cursor::new(&file),
+            count: &count,
+        };
+        let limits = DecodeLimits::default();
+        let length = file.len() as u64;
+        let header = header(BufReader::new(source), length, &limits).unwrap();
+        assert_eq!((header.width, header.height), (1, 1));
+        let times = count.get() / length;
+        assert!(times < 10, "the file was read {times} times");
+    }
+}
