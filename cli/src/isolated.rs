@@ -203,15 +203,25 @@ fn open_isolated(
     isolation.readable = readable(options, library.as_ref().map(|found| &*found.path));
     isolation.spare_requests = spare_requests(options);
     let mut options = Box::new(options.clone());
-    if let Some(found) = library {
+    let library = library.map(|found| found.path);
+    if let Some(path) = &library {
         let named = match options.backend {
             Backend::Openvino => &mut options.runtime.openvino_lib,
             _ => &mut options.runtime.onnxruntime_lib,
         };
-        *named = Some(found.path);
+        *named = Some(path.clone());
     }
+    let model = options.model.clone();
     let budget = image_memory::of_process().budget.bytes();
     let backend = Isolated::open(&Job::Engine { options, budget }, &isolation)?;
+    let info = backend.info();
+    let described = info.library.as_ref().map(|found| &found.path);
+    if info.model.as_ref() != Some(&model) || described != library.as_ref() {
+        let hint = "do not use the model: it may have taken its process over";
+        let error =
+            "the process of the engine describes another model or library than it was given";
+        return Err(Hinted::new(error, hint).into());
+    }
     Ok(Arc::new(backend))
 }
 

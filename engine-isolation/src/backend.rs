@@ -92,6 +92,7 @@ impl Engine for IsolatedEngine {
 mod linux {
     use std::collections::VecDeque;
     use std::error::Error as _;
+    use std::path::PathBuf;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
     use std::time::{Duration, Instant};
@@ -101,15 +102,20 @@ mod linux {
     use super::IsolatedEngine;
     use crate::channel::Channel;
     use crate::config::Isolation;
+    use crate::files::Files;
     use crate::process::{Death, NotOpened, Opened, Process};
 
     /// The least time for opening the engine again, if [`Isolation::open_timeout`] is not less.
     const LEAST_TO_OPEN_AGAIN: Duration = Duration::from_mins(1);
 
+    /// The hint where a model has changed.
+    const UNCHANGED: &str = "put the model back, or run all inputs again with the new one";
+
     pub fn parts(
         config: serde_json::Value,
         isolation: &Isolation,
     ) -> Result<(BackendInfo, Vec<IsolatedEngine>), Error> {
+        let files = Files::new(&isolation.readable);
         let start = Instant::now();
         let opened = Process::open(isolation, &config, isolation.open_timeout)
             .map_err(|failed| failed.error)?;
@@ -118,6 +124,7 @@ mod linux {
         let shared = Arc::new(Shared {
             isolation: isolation.clone(),
             config,
+            files,
             names: extra_names(&info),
             info: info.clone(),
             restart_timeout,
@@ -153,6 +160,8 @@ mod linux {
     pub struct Shared {
         isolation: Isolation,
         config: serde_json::Value,
+        /// Of other files, answers of a new child would be those of another model.
+        files: Files,
         /// The description that every child must have.
         info: BackendInfo,
         names: Vec<String>,
@@ -184,8 +193,10 @@ mod linux {
     }
 
     /// The limit on restarts that was reached.
-    #[derive(Debug, Clone, Copy)]
+    #[derive(Debug, Clone)]
     enum Limit {
+        /// None, since a file of the engine has changed.
+        Changed(PathBuf),
         /// Too many within the window.
         Window,
         /// Too many without a result.
@@ -213,7 +224,10 @@ mod linux {
             } = shared.isolation;
             let info = &shared.info;
             let times = if restarts == 1 { "time" } else { "times" };
-            let reason = match limit {
+            let reason = match &limit {
+                Limit::Changed(path) => {
+                    format!("{} has changed since it was first opened", path.display())
+                }
                 Limit::Window => {
                     format!("it was restarted {restarts} {times} within {restart_window:?}")
                 }
@@ -252,6 +266,7 @@ mod linux {
             let limits: Vec<&str> = limits.into_iter().flatten().collect();
             let hint = match failed.and_then(Error::hint) {
                 Some(hint) => hint.to_owned(),
+                None if matches!(limit, Limit::Changed(_)) => UNCHANGED.to_owned(),
                 None if limits.is_empty() => work.remedy().to_owned(),
                 None => format!("{}, or raise {}", work.remedy(), limits.join(" or ")),
             };
@@ -359,6 +374,9 @@ mod linux {
             }
             let mut failed = None;
             let limit = loop {
+                if let Some(path) = self.files.changed() {
+                    break Limit::Changed(path.to_owned());
+                }
                 if let Some(limit) = self.reached(state) {
                     break limit;
                 }
@@ -406,7 +424,9 @@ mod linux {
         fn open_again(&self) -> Result<Opened, NotOpened> {
             let opened = Process::open(&self.isolation, &self.config, self.restart_timeout)?;
             let (new, old) = (&opened.info, &self.info);
-            let is_same = new.slots == old.slots
+            let is_same = new.engine == old.engine
+                && new.engine_version == old.engine_version
+                && new.slots == old.slots
                 && new.input == old.input
                 && new.output == old.output
                 && new.extra_outputs == old.extra_outputs;
@@ -415,9 +435,9 @@ mod linux {
             }
             Err(Error::new(
                 ErrorKind::EngineCrashed,
-                "the restarted engine has other inputs or outputs than before",
+                "the restarted engine has another version, or other inputs or outputs than before",
             )
-            .with_hint("do not change the model while it is used")
+            .with_hint(UNCHANGED)
             .into())
         }
 

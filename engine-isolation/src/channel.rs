@@ -41,10 +41,12 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Makes a channel with a memory of `bytes`, and gives its other end to the child behind `control`.
-    pub fn open(control: &UnixStream, bytes: u64) -> io::Result<Self> {
+    /// Makes a channel with a memory of `bytes`, and gives its other end to the child behind `control`. A request is an error
+    /// if the child takes longer than `timeout` to read it.
+    pub fn open(control: &UnixStream, bytes: u64, timeout: Duration) -> io::Result<Self> {
         let memory = SharedMemory::new(bytes)?;
         let (socket, theirs) = UnixStream::pair()?;
+        socket.set_write_timeout(Some(timeout))?;
         let theirs = OwnedFd::from(theirs);
         let descriptors = [theirs.as_fd(), memory.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];

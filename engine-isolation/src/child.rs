@@ -206,7 +206,11 @@ fn infer(
 }
 
 /// Reads the input, into `spare` if that has its shape.
-fn read(shape: &Shape, memory: &mut SharedMemory, spare: Option<Arc<Tensor>>) -> Result<Tensor, Error> {
+fn read(
+    shape: &Shape,
+    memory: &mut SharedMemory,
+    spare: Option<Arc<Tensor>>,
+) -> Result<Tensor, Error> {
     let is_alike = |tensor: &Tensor| {
         let element_type: ElementType = tensor.element_type();
         element_type == shape.element_type && tensor.shape() == shape.sizes

@@ -31,6 +31,15 @@ impl Work {
         }
     }
 
+    /// Returns what a child does before its first request.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(crate) const fn beginning(self) -> &'static str {
+        match self {
+            Self::Engine => "opening the model",
+            Self::Decoder => "starting",
+        }
+    }
+
     /// Returns the parts that may be faulty when the child dies.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) const fn suspects(self) -> &'static str {
@@ -56,6 +65,9 @@ impl Work {
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) const MORE_PROCESSES: &str =
     "allow more processes and threads (`ulimit -u`, or the limit of the container)";
+/// The hint of a descriptor that the system refuses.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) const MORE_FILES: &str = "allow more open files (`ulimit -n`)";
 
 /// The child process: its program, its limits, and the files that it may read.
 #[derive(Clone)]
@@ -66,8 +78,9 @@ pub struct Isolation {
     /// The work of the child. Default: an engine.
     pub work: Work,
     /// Files and directories that the child may read, in addition to the libraries and the descriptions of the
-    /// hardware that the system has: the model's files, and the directories of the engine's libraries. Paths that do
-    /// not exist are ignored. Default: none.
+    /// hardware that the system has: the model's files, and the directories of the engine's libraries. The child may
+    /// describe its model as one of these files, or as one below these directories, and no other. If one of the files
+    /// changes, a dead child is not replaced. Paths that do not exist are ignored. Default: none.
     pub readable: Vec<PathBuf>,
     /// Bytes of address space. Default: no limit.
     pub memory: Option<u64>,

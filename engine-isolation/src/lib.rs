@@ -8,6 +8,8 @@ mod channel;
 mod child;
 mod config;
 #[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
 mod memory;
 #[cfg(target_os = "linux")]
 mod process;

@@ -5,9 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create,
-};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, memfd_create};
 use vm_memory::{FileOffset, MmapRegion, VolatileMemory as _, VolatileSlice};
 
 /// The bytes that stay mapped and in use between two requests: one huge request must not hold its memory for all that
@@ -120,7 +118,11 @@ mod tests {
     fn both_ends_have_the_same_bytes() {
         let mut ours = SharedMemory::new(10_000).unwrap();
         let mut theirs = SharedMemory::try_from(ours.file.try_clone().unwrap()).unwrap();
-        for (place, bytes) in [(0, &[1_u8, 2, 3][..]), (9_997, &[7, 8, 9]), (4_095, &[5; 3])] {
+        for (place, bytes) in [
+            (0, &[1_u8, 2, 3][..]),
+            (9_997, &[7, 8, 9]),
+            (4_095, &[5; 3]),
+        ] {
             ours.write(place, bytes).unwrap();
             let mut seen = vec![0; bytes.len()];
             theirs.read(place, &mut seen).unwrap();

@@ -1,10 +1,12 @@
 //! The child process: its start and its end.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Component;
 use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,10 +14,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use backend_api::{BackendInfo, Error, ErrorKind, TensorSpec};
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::channel::{Channel, Fault};
-use crate::config::{Isolation, MORE_PROCESSES, Work};
+use crate::config::{Isolation, MORE_FILES, MORE_PROCESSES, Work};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
 /// The bytes of stderr that are kept for a message, the last ones.
@@ -24,6 +27,9 @@ const TAIL: usize = 2048;
 const END: Duration = Duration::from_secs(5);
 /// The most infer requests of a child.
 const MOST_SLOTS: usize = 1024;
+/// The most notes in a description, and the most bytes of its texts.
+const MOST_NOTES: usize = 100;
+const MOST_WORDS: usize = 64 << 10;
 
 /// A running child, or one that has ended.
 #[derive(Debug)]
@@ -89,14 +95,11 @@ impl Process {
         timeout: Duration,
     ) -> Result<Opened, NotOpened> {
         check_file_size(isolation.tensor_bytes)?;
-        let process = Self::start(isolation, timeout).map_err(|source| {
-            let message = format!("cannot start {}", isolation.work.name());
-            Error::new(ErrorKind::ResourceExhausted, message)
-                .with_source(source)
-                .with_hint(MORE_PROCESSES)
-        })?;
+        let process =
+            Self::start(isolation, timeout).map_err(|source| refused(isolation.work, source))?;
         let start = Start {
             readable: isolation.readable.iter().map(Into::into).collect(),
+            loads_libraries: isolation.work == Work::Engine,
             memory: isolation.memory,
             cpu_time: isolation.cpu_time.map(|time| time.as_secs().max(1)),
             tensor_bytes: isolation.tensor_bytes,
@@ -106,8 +109,15 @@ impl Process {
         let opened = opened.and_then(|(confinement, mut info)| {
             info.slots += isolation.spare_requests;
             let channels = (0..info.slots).map(|_| {
-                Channel::open(&process.control, isolation.tensor_bytes)
-                    .map_err(|error| Trouble::Fault(Fault::new(&error, timeout)))
+                let (bytes, timeout) = (isolation.tensor_bytes, isolation.timeout);
+                Channel::open(&process.control, bytes, timeout).map_err(|error| {
+                    match error.kind() {
+                        io::ErrorKind::BrokenPipe
+                        | io::ErrorKind::ConnectionReset
+                        | io::ErrorKind::WouldBlock => Trouble::Fault(Fault::new(&error, timeout)),
+                        _ => Trouble::Refused(refused(isolation.work, error)),
+                    }
+                })
             });
             Ok((
                 described(info, confinement, isolation.notes_gaps),
@@ -136,7 +146,7 @@ impl Process {
                 };
                 let error = process.end(&fault).with_hint(hint);
                 Err(NotOpened {
-                    error: error.with_context("while", "opening the model"),
+                    error: error.with_context("while", isolation.work.beginning()),
                     is_late: matches!(fault, Fault::Late(_)),
                 })
             }
@@ -199,7 +209,7 @@ impl Process {
         let Progress::Opened(info) = next()? else {
             return out_of_order();
         };
-        check(&info).map_err(|message| Trouble::Fault(Fault::Invalid(message)))?;
+        check(&info, &start.readable).map_err(|message| Trouble::Fault(Fault::Invalid(message)))?;
         Ok((confinement, *info))
     }
 
@@ -298,6 +308,19 @@ fn memory_hint(suspects: &str, bytes: u64) -> String {
     format!("{suspects}, or it needs more than the {bytes} bytes of `Isolation::memory`")
 }
 
+/// Returns the error of a child for which the system has no process, thread or descriptor left.
+fn refused(work: Work, source: io::Error) -> Error {
+    let is_full = matches!(
+        Errno::from_io_error(&source),
+        Some(Errno::MFILE | Errno::NFILE)
+    );
+    let hint = if is_full { MORE_FILES } else { MORE_PROCESSES };
+    let message = format!("cannot start {}", work.name());
+    Error::new(ErrorKind::ResourceExhausted, message)
+        .with_source(source)
+        .with_hint(hint)
+}
+
 /// Checks that memory files of `bytes` may be made: the kernel ends a process that exceeds its limit.
 fn check_file_size(bytes: u64) -> Result<(), Error> {
     match getrlimit(Resource::Fsize).current {
@@ -342,8 +365,22 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// Checks the parts of a description with which others compute.
-fn check(info: &BackendInfo) -> Result<(), String> {
+/// Checks the parts of a description with which others compute, or on which they act: they read the model's files.
+fn check(info: &BackendInfo, readable: &[OsString]) -> Result<(), String> {
+    if let Some(model) = &info.model {
+        let is_plain = !model.components().any(|part| part == Component::ParentDir);
+        if !is_plain || !readable.iter().any(|path| model.starts_with(path)) {
+            let name = model.display();
+            return Err(format!(
+                "a description of a model that it may not read, {name}"
+            ));
+        }
+    }
+    let words = words(info);
+    if words > MOST_WORDS || info.notes.len() > MOST_NOTES {
+        let notes = info.notes.len();
+        return Err(format!("a description of {words} bytes with {notes} notes"));
+    }
     if !(1..=MOST_SLOTS).contains(&info.slots) {
         return Err(format!("a description with {} infer requests", info.slots));
     }
@@ -354,6 +391,14 @@ fn check(info: &BackendInfo) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Returns the bytes of the texts of a description that are printed.
+fn words(info: &BackendInfo) -> usize {
+    let mut texts = info.clone();
+    texts.outputs.clear();
+    texts.extra_outputs.clear();
+    serde_json::to_vec(&texts).map_or(usize::MAX, |texts| texts.len())
 }
 
 /// Returns the bytes of a tensor in which dynamic sizes are 1.

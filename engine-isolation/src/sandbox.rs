@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +60,7 @@ pub fn confine(start: &Start) -> Result<Confinement, Error> {
     }
     limit(start).map_err(|error| failed("limit its resources", error))?;
     rustix::thread::set_no_new_privs(true).map_err(|error| failed("give up privileges", error))?;
-    let landlock = landlock(&start.readable).map_err(|error| failed("use Landlock", error))?;
+    let landlock = landlock(start).map_err(|error| failed("use Landlock", error))?;
     let seccomp = seccomp().map_err(|error| failed("use seccomp", error))?;
     Ok(Confinement { landlock, seccomp })
 }
@@ -98,16 +97,17 @@ fn limit(start: &Start) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// Allows reading [`SYSTEM`], the loader's directories and `readable`, and writing to `/dev/null`. Refuses all else
+/// Allows reading [`SYSTEM`], the files of `start` and the loader's directories if they are needed, and writing to `/dev/null`. Refuses all else
 /// with files, TCP and other processes. Returns whether the kernel enforces all of it, or `None` if it has no Landlock.
-fn landlock(readable: &[OsString]) -> Result<Option<bool>, RulesetError> {
+fn landlock(start: &Start) -> Result<Option<bool>, RulesetError> {
     let libraries = env::var_os(LIBRARY_PATH).unwrap_or_default();
-    let libraries = env::split_paths(&libraries).filter(|path| path.is_absolute());
+    let libraries =
+        env::split_paths(&libraries).filter(|path| start.loads_libraries && path.is_absolute());
     let paths: Vec<PathBuf> = SYSTEM
         .iter()
         .map(PathBuf::from)
         .chain(libraries)
-        .chain(readable.iter().map(PathBuf::from))
+        .chain(start.readable.iter().map(PathBuf::from))
         .collect();
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let status = Ruleset::default()
@@ -312,13 +312,13 @@ const OWN_PROCESS: [i64; 4] = [
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_tgkill,
 ];
-const OWN_PROCESS_OR_0: [i64; 5] = [
+const OWN_PROCESS_OR_0: [i64; 3] = [
     libc::SYS_move_pages,
-    libc::SYS_prlimit64,
     libc::SYS_sched_setaffinity,
     libc::SYS_sched_setparam,
-    libc::SYS_sched_setscheduler,
 ];
+/// The classes of scheduling without a priority over other programs.
+const SCHEDULING: [i32; 3] = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
 /// The requests that are allowed for a descriptor. Others change attributes of a file, lock it, or have signals sent.
 const FCNTL: [i32; 8] = [
     libc::F_DUPFD,
@@ -366,14 +366,15 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 fn allowed() -> Result<Rules, seccompiler::Error> {
     let calls = ALLOWED.iter().chain(ALLOWED_HERE);
     let mut rules: Rules = calls.map(|call| (*call, Vec::new())).collect();
+    let is = |argument: u8, value: u64| {
+        let (length, equal) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Eq);
+        SeccompCondition::new(argument, length, equal, value)
+    };
     // Each rule is one value that is allowed.
     let values = |argument: u8, values: &[u64]| -> Result<Vec<SeccompRule>, seccompiler::Error> {
-        let rules = values.iter().map(|value| {
-            let is_equal = SeccompCmpOp::Eq;
-            let length = SeccompCmpArgLen::Dword;
-            let condition = SeccompCondition::new(argument, length, is_equal, *value)?;
-            Ok(SeccompRule::new(vec![condition])?)
-        });
+        let rules = values
+            .iter()
+            .map(|value| Ok(SeccompRule::new(vec![is(argument, *value)?])?));
         rules.collect()
     };
     let own = getpid().as_raw_nonzero().get() as u64;
@@ -383,6 +384,19 @@ fn allowed() -> Result<Rules, seccompiler::Error> {
     for call in OWN_PROCESS_OR_0 {
         rules.insert(call, values(0, &[own, 0])?);
     }
+    let (mut read_limits, mut schedule) = (Vec::new(), Vec::new());
+    for process in [own, 0] {
+        // Limits are read, and not set: their new values have no place.
+        let (length, equal) = (SeccompCmpArgLen::Qword, SeccompCmpOp::Eq);
+        let nothing = SeccompCondition::new(2, length, equal, 0)?;
+        read_limits.push(SeccompRule::new(vec![is(0, process)?, nothing])?);
+        for class in SCHEDULING {
+            let conditions = vec![is(0, process)?, is(1, class as u64)?];
+            schedule.push(SeccompRule::new(conditions)?);
+        }
+    }
+    rules.insert(libc::SYS_prlimit64, read_limits);
+    rules.insert(libc::SYS_sched_setscheduler, schedule);
     rules.insert(
         libc::SYS_fcntl,
         values(1, &FCNTL.map(|request| request as u64))?,

@@ -25,13 +25,17 @@ use crate::engine::{Config, isolation};
 const DIRECTORY: &str = "ENGINE_ISOLATION_TEST_DIRECTORY";
 
 /// The attempts, each with true if it must succeed.
-pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 27] = [
+pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 29] = [
     ("read the model", true, |directory| {
         fs::read(directory.join("model/file")).is_ok()
     }),
     ("read a library", true, |_| fs::read_dir("/usr/lib").is_ok()),
     ("read its own status", true, |_| {
         fs::read("/proc/self/status").is_ok()
+    }),
+    ("read its own limits", true, |_| {
+        getrlimit(Resource::Core).maximum == Some(0)
+            || std::env::var_os("ENGINE_ISOLATION_CHILD").is_none()
     }),
     ("start a thread", true, |_| {
         thread::spawn(|| ()).join().is_ok()
@@ -109,6 +113,9 @@ pub const ATTEMPTS: [(&str, bool, fn(&Path) -> bool); 27] = [
     ("change another process", false, |_| {
         let limits = getrlimit(Resource::Core);
         getppid().is_some_and(|parent| prlimit(Some(parent), Resource::Core, limits).is_ok())
+    }),
+    ("set its own limits", false, |_| {
+        prlimit(None, Resource::Core, getrlimit(Resource::Core)).is_ok()
     }),
     ("hold another process", false, |_| {
         getppid().is_some_and(|parent| pidfd_open(parent, PidfdFlags::empty()).is_ok())

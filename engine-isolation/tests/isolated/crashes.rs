@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use crate::engine::{self, Config, Misdeed, PAUSE, SLOTS, assert_doubled, isolation};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&'static str, fn() -> Result<(), Failed>); 25] = [
+    let tests: [(&'static str, fn() -> Result<(), Failed>); 26] = [
         ("a_signal_is_named_and_the_next_request_is_answered", signal),
         ("stderr_is_quoted_without_control_characters", stderr),
         ("an_exit_code_is_named", exit_code),
@@ -36,6 +36,7 @@ pub fn trials() -> Vec<Trial> {
         ("restarts_without_a_result_end_the_backend", fruitless),
         ("a_result_between_restarts_keeps_the_backend", fruitful),
         ("no_restart_may_be_allowed", no_restart),
+        ("a_changed_model_is_not_opened_again", changed_model),
         ("the_end_names_the_limits_that_may_be_too_low", limits),
         ("a_start_that_fails_costs_no_request", failed_start),
         (
@@ -293,6 +294,30 @@ fn fruitful() -> Result<(), Failed> {
         assert_doubled(&backend, n);
     }
     ensure(backend.failure().is_none(), "it works")
+}
+
+fn changed_model() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let model = directory.path().join("model.onnx");
+    std::fs::write(&model, "one")?;
+    let backend = bad(|isolation| isolation.readable = vec![model.clone()])?;
+    crash(&backend, Misdeed::Exit)?;
+    assert_doubled(&backend, 1);
+    // A file of the same size in its place.
+    let new = directory.path().join("new");
+    std::fs::write(&new, "two")?;
+    std::fs::rename(new, &model)?;
+    assert_doubled(&backend, 2);
+    crash(&backend, Misdeed::Exit)?;
+    let error = ended(&backend)?;
+    let text = format!(
+        "the process of the engine is not started again: {} has changed since it was first opened: \
+         the process of the engine ended with exit code 3",
+        model.display()
+    );
+    ensure(whole(&error) == text, &error)?;
+    let hint = "put the model back, or run all inputs again with the new one";
+    ensure(error.hint() == Some(hint), error)
 }
 
 fn no_restart() -> Result<(), Failed> {

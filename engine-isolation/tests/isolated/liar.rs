@@ -23,7 +23,7 @@ use crate::engine::{Config, isolation};
 const LIE: &str = "ENGINE_ISOLATION_TEST_LIE";
 
 /// A lie in a reply, with the words of the error.
-const REPLIES: [(&str, &str); 9] = [
+const REPLIES: [(&str, &str); 10] = [
     ("other-json", "sent unknown variant"),
     ("no-json", "sent expected value"),
     ("long", "sent a message of 4294967295 bytes, where"),
@@ -32,11 +32,13 @@ const REPLIES: [(&str, &str); 9] = [
     ("size", "sent outputs of more than"),
     ("overflow", "sent outputs of more than"),
     ("slow", "did not answer within"),
+    // Replies in advance, and requests that are never read.
+    ("deaf", "did not answer within"),
     ("closed", "closed its connection"),
 ];
 
 /// A lie in the description.
-const DESCRIPTIONS: [(&str, &str); 4] = [
+const DESCRIPTIONS: [(&str, &str); 7] = [
     ("no-slot", "sent a description with 0 infer requests"),
     ("slots", "sent a description with 1000000 infer requests"),
     (
@@ -44,6 +46,12 @@ const DESCRIPTIONS: [(&str, &str); 4] = [
         "sent a description of a tensor whose size overflows",
     ),
     ("order", "sent a message out of order"),
+    (
+        "model",
+        "sent a description of a model that it may not read, /etc/passwd",
+    ),
+    ("notes", "sent a description of"),
+    ("words", "sent a description of"),
 ];
 
 pub fn trials() -> Vec<Trial> {
@@ -67,7 +75,7 @@ fn open(lie: &'static str) -> Result<Isolated, Error> {
     let mut isolation = isolation();
     // The double answers one request.
     isolation.spare_requests = 0;
-    if lie == "slow" {
+    if matches!(lie, "slow" | "deaf") {
         isolation.timeout = Duration::from_millis(300);
     }
     isolation.command = Arc::new(move || {
@@ -80,6 +88,13 @@ fn open(lie: &'static str) -> Result<Isolated, Error> {
 
 fn reply(lie: &'static str, words: &str) -> Result<(), Failed> {
     let backend = open(lie)?;
+    if lie == "deaf" {
+        // Until the socket is full.
+        let mut answers = (0..100_000).map(|n| backend.infer_blocking(doubling_input(n)));
+        let error = answers.find_map(Result::err).ok_or("it hears all")?;
+        ensure(error.kind() == ErrorKind::EngineCrashed, &error)?;
+        return ensure(error.to_string().contains(words), error);
+    }
     // The second request finds another liar.
     for n in 0..2 {
         let error = backend.infer_blocking(doubling_input(n)).unwrap_err();
@@ -161,9 +176,12 @@ fn play(lie: &str) -> io::Result<()> {
         "slots" => 1_000_000,
         _ => 1,
     };
+    let model = (lie == "model").then_some("/etc/passwd");
+    let notes = vec![""; if lie == "notes" { 101 } else { 0 }];
+    let version = "1".repeat(if lie == "words" { 1 << 16 } else { 0 });
     let info = json!({
-        "backend": "liar", "engine": "", "engine_version": "", "library": null, "model": null,
-        "requested_device": "CPU", "devices": [], "aliases": {}, "notes": [], "requested_precision": "f32",
+        "backend": "liar", "engine": "", "engine_version": version, "library": null, "model": model,
+        "requested_device": "CPU", "devices": [], "aliases": {}, "notes": notes, "requested_precision": "f32",
         "precision": "f32", "input": spec(4), "output": spec(size), "slots": slots,
     });
     send(&control, &json!({"Opened": info}))?;
@@ -191,6 +209,9 @@ fn play(lie: &str) -> io::Result<()> {
                 // Never the whole message, but always something.
                 channel.write_all(&[3, 0, 0])?;
                 std::thread::sleep(Duration::from_hours(1));
+            },
+            "deaf" => loop {
+                send(channel, &json!({"Done": [shape(&[1, 4])]}))?;
             },
             "closed" => {
                 channel.shutdown(std::net::Shutdown::Both)?;
