@@ -210,7 +210,7 @@ mod linux {
         /// it.
         fn new(
             shared: &Shared,
-            limit: Limit,
+            limit: &Limit,
             death: Option<&Death>,
             failed: Option<&Error>,
         ) -> Self {
@@ -224,7 +224,7 @@ mod linux {
             } = shared.isolation;
             let info = &shared.info;
             let times = if restarts == 1 { "time" } else { "times" };
-            let reason = match &limit {
+            let reason = match limit {
                 Limit::Changed(path) => {
                     format!("{} has changed since it was first opened", path.display())
                 }
@@ -397,7 +397,7 @@ mod linux {
                 }
             };
             let death = state.process.death();
-            let end = || End::new(self, limit, death.as_ref(), failed.as_ref());
+            let end = || End::new(self, &limit, death.as_ref(), failed.as_ref());
             Err(self.end.get_or_init(end).to_error())
         }
 
