@@ -17,7 +17,9 @@ use crate::errors::Hinted;
 const MOST_TEXT: u64 = 256 << 20;
 /// The most bytes that the texts of an array may take with their padding.
 const MOST_PADDED: u64 = 4 << 30;
-/// Numbers that are compressed to less than one part in so many are rejected: a few kilobytes would fill a disk.
+/// The most characters of a text: paths have some thousands, and the JSON of the preprocessing has fewer.
+const WIDEST_TEXT: u64 = 1 << 16;
+/// Arrays that are compressed to less than one part in so many are rejected: a few kilobytes would fill a disk.
 const MOST_RATIO: u64 = 200;
 
 /// The arrays of an archive or a directory.
@@ -29,13 +31,18 @@ pub struct ArrayFiles {
 
 #[derive(Debug)]
 enum Kind {
-    Npz(ZipArchive<BufReader<File>>),
+    Npz {
+        archive: ZipArchive<BufReader<File>>,
+        /// The bytes of the whole archive.
+        length: u64,
+    },
     Directory,
 }
 
 impl ArrayFiles {
     /// Opens an archive.
     pub fn npz(path: &Path, file: File) -> anyhow::Result<Self> {
+        let length = file.metadata()?.len();
         let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
             Hinted::new(
                 format!("it is not a complete npz archive: {error}"),
@@ -44,7 +51,7 @@ impl ArrayFiles {
         })?;
         Ok(Self {
             path: path.to_owned(),
-            kind: Kind::Npz(archive),
+            kind: Kind::Npz { archive, length },
         })
     }
 
@@ -59,7 +66,7 @@ impl ArrayFiles {
     /// Returns the names of the files, sorted.
     pub fn names(&self) -> anyhow::Result<Vec<String>> {
         let mut names: Vec<String> = match &self.kind {
-            Kind::Npz(archive) => archive
+            Kind::Npz { archive, .. } => archive
                 .file_names()
                 .map(|name| Ok(name.map_err(io::Error::from)?.into_owned()))
                 .collect::<io::Result<_>>()?,
@@ -74,7 +81,7 @@ impl ArrayFiles {
     /// Returns the files that hold the arrays: the archive, or the files in the directory called `names`.
     pub fn files(&self, names: &[String]) -> Vec<PathBuf> {
         match &self.kind {
-            Kind::Npz(_) => vec![self.path.clone()],
+            Kind::Npz { .. } => vec![self.path.clone()],
             Kind::Directory => names.iter().map(|name| self.path.join(name)).collect(),
         }
     }
@@ -84,13 +91,16 @@ impl ArrayFiles {
         let what = || format!("cannot read the array {name}");
         let file_name = format!("{name}.npy");
         let (mut elements, sizes): (Box<dyn Read + '_>, _) = match &mut self.kind {
-            Kind::Npz(archive) => {
+            Kind::Npz { archive, length } => {
                 let file = archive.by_name(&file_name).map_err(|error| {
                     let hint = "write it with `numpy.savez` or `numpy.savez_compressed`";
                     Hinted::new(format!("cannot read the array {name}: {error}"), hint)
                 })?;
-                let sizes = (file.size(), file.compressed_size());
-                (Box::new(BufReader::new(file)), Some(sizes))
+                // The archive states both, and need not be right: no part of it is larger than all of it, and no more is
+                // read than it states. The byte behind that is there for the check of the end.
+                let (whole, compressed) = (file.size(), file.compressed_size().min(*length));
+                let file = file.take(whole.saturating_add(1));
+                (Box::new(BufReader::new(file)), Some((whole, compressed)))
             }
             Kind::Directory => {
                 let file = model_file::open_regular(&self.path.join(file_name));
@@ -188,15 +198,24 @@ impl Array<'_> {
                 .into());
             }
         };
-        let padded = count.checked_mul(width).and_then(|all| all.checked_mul(4));
+        if width > WIDEST_TEXT {
+            let error = format!(
+                "the array {name} is too large: its type {} has more than {WIDEST_TEXT} characters for each text",
+                printable(&self.header.descr)
+            );
+            let hint = "write the paths of the images, as the tensors have them";
+            return Err(Hinted::new(error, hint).into());
+        }
+        let padded = count.checked_mul(width * 4);
         if count > most || padded.is_none_or(|bytes| bytes > MOST_PADDED) {
             return Err(self.too_large());
         }
+        self.check_ratio()?;
         let mut texts = Vec::new();
         let mut kept = 0;
-        let mut bytes = vec![0; width as usize * 4];
+        let mut bytes = Vec::new();
         for place in 0..count {
-            self.fill(&mut bytes)?;
+            self.fill(&mut bytes, width * 4)?;
             let text = decode(&bytes, is_big_endian).ok_or_else(|| {
                 let error = format!("text {place} of the array {name} is not Unicode");
                 Hinted::new(error, "write the file again")
@@ -257,26 +276,11 @@ impl Array<'_> {
         if values.is_none_or(|values| values > most_bytes / 4) {
             return Err(self.too_large());
         }
-        if let Some((whole, compressed)) = self.sizes
-            && whole / MOST_RATIO > compressed
-        {
-            return Err(Hinted::new(
-                format!(
-                    "the array {} is {} that are compressed to {}, which real outputs are not",
-                    printable(&self.name),
-                    ByteSize(whole),
-                    ByteSize(compressed)
-                ),
-                "write it without compression, with `numpy.savez`",
-            )
-            .into());
-        }
-        // A stated shape is not believed before its bytes are there.
+        self.check_ratio()?;
         let is_big_endian = self.header.descr.starts_with('>');
-        let mut bytes = vec![0; columns as usize * number.bytes()];
-        let mut row = Vec::with_capacity(columns as usize);
+        let (mut bytes, mut row) = (Vec::new(), Vec::new());
         for place in 0..rows {
-            self.fill(&mut bytes)?;
+            self.fill(&mut bytes, columns * number.bytes() as u64)?;
             row.clear();
             let numbers = bytes.chunks_exact(number.bytes());
             row.extend(numbers.map(|bytes| number.value(bytes, is_big_endian)));
@@ -305,11 +309,34 @@ impl Array<'_> {
         }
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) -> anyhow::Result<()> {
-        self.elements.read_exact(bytes).map_err(|error| {
-            let error = format!("the array {} is damaged: {error}", printable(&self.name));
-            Hinted::new(error, "write the file again").into()
-        })
+    /// Checks that the array is not compressed more than real ones are.
+    fn check_ratio(&self) -> anyhow::Result<()> {
+        let Some((whole, compressed)) = self.sizes else {
+            return Ok(());
+        };
+        if whole / MOST_RATIO <= compressed {
+            return Ok(());
+        }
+        let error = format!(
+            "the array {} is {} that are compressed to {}, which real outputs are not",
+            printable(&self.name),
+            ByteSize(whole),
+            ByteSize(compressed)
+        );
+        let hint = "write it without compression, with `numpy.savez`";
+        Err(Hinted::new(error, hint).into())
+    }
+
+    /// Replaces `bytes` by the next `count` bytes. Memory is taken only for bytes that are there.
+    fn fill(&mut self, bytes: &mut Vec<u8>, count: u64) -> anyhow::Result<()> {
+        bytes.clear();
+        let read = (&mut self.elements).take(count).read_to_end(bytes);
+        let problem = match read {
+            Ok(read) if read as u64 == count => return Ok(()),
+            Ok(_) => "it has fewer bytes than its shape states".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(self.damaged(&problem))
     }
 
     /// Checks that no bytes are left. An archive checks its checksum there.
@@ -320,8 +347,12 @@ impl Array<'_> {
             Ok(_) => "it has more bytes than its shape states".to_owned(),
             Err(error) => error.to_string(),
         };
+        Err(self.damaged(&problem))
+    }
+
+    fn damaged(&self, problem: &str) -> anyhow::Error {
         let error = format!("the array {} is damaged: {problem}", printable(&self.name));
-        Err(Hinted::new(error, "write the file again").into())
+        Hinted::new(error, "write the file again").into()
     }
 
     fn too_large(&self) -> anyhow::Error {
@@ -357,6 +388,70 @@ fn decode(bytes: &[u8], is_big_endian: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Opens an archive with the array `images`, whose header states `descr` and `shape`.
+    fn npz(descr: &str, shape: &[u64], bytes: &[u8], is_compressed: bool) -> ArrayFiles {
+        use std::io::{Seek as _, Write as _};
+        let method = if is_compressed {
+            zip::CompressionMethod::Deflated
+        } else {
+            zip::CompressionMethod::Stored
+        };
+        let header = Header {
+            descr: descr.to_owned(),
+            is_fortran: false,
+            shape: shape.to_vec(),
+        };
+        let mut writer = zip::ZipWriter::new(tempfile::tempfile().unwrap());
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        writer.start_file("images.npy", options).unwrap();
+        writer.write_all(&header.to_bytes()).unwrap();
+        writer.write_all(bytes).unwrap();
+        let mut file = writer.finish().unwrap();
+        file.rewind().unwrap();
+        ArrayFiles::npz(Path::new("outputs.npz"), file).unwrap()
+    }
+
+    #[test]
+    fn no_memory_is_taken_for_bytes_that_a_header_claims() {
+        let texts = |descr: &str, shape: &[u64]| {
+            let mut arrays = npz(descr, shape, b"", false);
+            let array = arrays.array("images").unwrap();
+            array.texts(10).map_err(|error| format!("{error:#}"))
+        };
+        for width in ["65537", "99999999999999", "2305843009213693952"] {
+            for shape in [&[][..], &[0], &[1]] {
+                let error = texts(&format!("<U{width}"), shape).unwrap_err();
+                let expected = format!("too large: its type <U{width} has more than 65536 char");
+                assert!(error.contains(&expected), "{error}");
+            }
+        }
+        assert_eq!(texts("<U65536", &[0]), Ok(Vec::new()));
+        let error = texts("<U65536", &[1]).unwrap_err();
+        assert!(error.contains("fewer bytes than its shape"), "{error}");
+        // The bytes of no rows are none, whatever the number of columns.
+        for columns in [0, 1 << 40, u64::MAX] {
+            let mut arrays = npz("<f4", &[0, columns], b"", false);
+            let array = arrays.array("images").unwrap();
+            assert_eq!(array.rows(1 << 30, |_, _| Ok(())).unwrap(), "f32");
+        }
+        let mut arrays = npz("<f8", &[1, 1 << 40], &[0; 64], false);
+        let array = arrays.array("images").unwrap();
+        let error = array.rows(u64::MAX, |_, _| Ok(())).unwrap_err();
+        assert!(format!("{error:#}").contains("fewer bytes"), "{error:#}");
+    }
+
+    #[test]
+    fn texts_that_are_compressed_more_than_real_ones_are_rejected() {
+        let zeros = vec![0; 1 << 20];
+        let mut arrays = npz("<U65536", &[4], &zeros, true);
+        let error = arrays.array("images").unwrap().texts(10).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains("which real outputs are not"), "{error}");
+        let mut arrays = npz("<U65536", &[4], &zeros, false);
+        let texts = arrays.array("images").unwrap().texts(10).unwrap();
+        assert_eq!(texts, [""; 4]);
+    }
 
     #[test]
     fn numbers_have_one_value_in_both_orders() {
