@@ -40,7 +40,7 @@ pub use remote::{NamedModel, RemoteArgs, RemoteModel, with_schemes};
 pub use report_path::{ReportFormat, ReportPath};
 pub use run_spec::RunSpec;
 pub use runs::{RunsArgs, ScoresFlag};
-pub use shard::{Given, MergeArgs, Shard, ShardArgs, distinct_text};
+pub use shard::{Given, MOST_SHARDS, MergeArgs, Shard, ShardArgs, distinct_text};
 pub use tensors::TensorsArgs;
 #[cfg(test)]
 pub use values::MemorySize;

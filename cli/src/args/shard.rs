@@ -12,7 +12,7 @@ use clap::parser::ValueSource;
 use super::ReportPath;
 
 /// The most shards of a job: part names have five digits.
-const MOST_SHARDS: u32 = 100_000;
+pub const MOST_SHARDS: u32 = 100_000;
 
 /// Flags that have no effect on answers, and flags whose effect the job records in another way: by the digest of its
 /// inputs.

@@ -171,9 +171,7 @@ fn answers(
         let failures = failures(&image, path, name);
         let problems = failures.iter().map(|(_, problem)| *problem);
         session.check_engines(problems, session::SHARD_AGAIN)?;
-        if !failures.is_empty() {
-            failed += 1;
-        }
+        failed += u64::from(image.has_failed());
         for (what, problem) in failures {
             messages.problem(&what, problem);
         }

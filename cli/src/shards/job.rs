@@ -11,7 +11,7 @@ use evaluation::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Given, Shard};
+use crate::args::{Given, MOST_SHARDS, Shard};
 use crate::destination::Output;
 use crate::errors::Hinted;
 use crate::input::path_from_bytes;
@@ -521,6 +521,12 @@ fn read_job(path: &Path) -> anyhow::Result<JobFile> {
         if content.job.kind != JOB_KIND {
             anyhow::bail!("it is something else");
         }
+        let shards = content.job.shards;
+        if !(1..=MOST_SHARDS).contains(&shards) {
+            let error = format!("it has {shards} shards, not 1 to {MOST_SHARDS}");
+            let hint = "the file is damaged: run the shards again in another directory";
+            return Err(Hinted::new(error, hint).into());
+        }
         Ok(content)
     };
     read().with_context(|| format!("{} is not the job of shards", path.display()))
@@ -551,6 +557,30 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_has_as_many_shards_as_the_command_line_takes() {
+        let directory = tempfile::tempdir().unwrap();
+        let read = |shards: u32| {
+            let content = JobFile {
+                job: Job::new("classify", shards),
+                arguments: Vec::new(),
+                directory: OsStr::new("/").into(),
+                truth: None,
+            };
+            let text = serde_json::to_vec(&content).unwrap();
+            fs::write(directory.path().join(JOB), text).unwrap();
+            JobDirectory::open(directory.path()).map(|(directory, _)| directory.job.shards)
+        };
+        for shards in [1, MOST_SHARDS] {
+            assert_eq!(read(shards).unwrap(), shards);
+        }
+        for shards in [0, MOST_SHARDS + 1, u32::MAX] {
+            let error = format!("{:#}", read(shards).unwrap_err());
+            let expected = format!("it has {shards} shards, not 1 to 100000");
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
 
     #[cfg(unix)]
     #[test]

@@ -156,6 +156,17 @@ pub fn check_digest(part: &Path, manifest: &Manifest) -> anyhow::Result<()> {
     }
 }
 
+/// Checks that a part has as many images and failures as its manifest states.
+pub fn check_counts(manifest: &Manifest, images: u64, failed: u64) -> anyhow::Result<()> {
+    if (images, failed) == (manifest.images, manifest.failed) {
+        return Ok(());
+    }
+    Err(damaged(&format!(
+        "it has {images} images, of which {failed} failed, but its manifest states {} and {}",
+        manifest.images, manifest.failed
+    )))
+}
+
 /// Returns the error of a part whose digest is another one.
 pub fn changed() -> anyhow::Error {
     damaged("it has changed since its shard wrote it")

@@ -18,6 +18,16 @@ pub struct StoredImage {
     pub answers: Result<ImageAnswers, Problem>,
 }
 
+impl StoredImage {
+    /// Returns whether a stored run has no answer for the image.
+    pub fn has_failed(&self) -> bool {
+        match &self.answers {
+            Err(_) => true,
+            Ok(answers) => answers.outputs.iter().any(Result::is_err),
+        }
+    }
+}
+
 /// The answers of the runs for an image.
 #[derive(Debug, Clone)]
 pub struct ImageAnswers {

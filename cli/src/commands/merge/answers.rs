@@ -305,15 +305,15 @@ impl Parts<'_> {
                 )
             };
             let mut reader = self.open(manifest)?;
-            let mut images = 0;
+            let (mut images, mut failed) = (0, 0);
             while let Some(image) = reader.next_image().with_context(part)? {
-                visit(image).with_context(part)?;
                 images += 1;
+                failed += u64::from(image.has_failed());
+                visit(image).with_context(part)?;
             }
-            let is_other =
-                images != manifest.images || !reader.description().has_runs_of(description);
-            if is_other {
-                let error = damaged("its images do not match its manifest");
+            shards::check_counts(manifest, images, failed).with_context(part)?;
+            if !reader.description().has_runs_of(description) {
+                let error = damaged("its runs are not those of the first part");
                 return Err(error.context(part()));
             }
             if artificial.is_empty() {
