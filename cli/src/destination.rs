@@ -13,6 +13,8 @@ use evaluation::Digest;
 
 /// The most symbolic links that are followed to a file that does not exist yet, as Linux does.
 const MOST_LINKS: usize = 40;
+/// The start of the names of temporary files.
+const TEMPORARY: &str = ".classify-";
 /// The temporary files of an output are numbered from 1. This many numbers after the own one are checked for stale
 /// files.
 const MORE_STALE: u32 = 16;
@@ -214,6 +216,26 @@ fn existing(flag: &str, target: &Path) -> anyhow::Result<Option<fs::Permissions>
     Ok(Some(metadata.permissions()))
 }
 
+/// Returns the paths of the temporary files of `target` that killed processes may have left.
+pub fn temporary_names(target: &Path) -> impl Iterator<Item = PathBuf> {
+    let directory = target.parent().unwrap_or(Path::new("/")).to_owned();
+    let name = temporary_name(target);
+    (1..=1 + MORE_STALE).map(move |number| directory.join(name(number)))
+}
+
+/// Returns the names of the temporary files of `target` by their numbers.
+fn temporary_name(target: &Path) -> impl Fn(u32) -> String + use<> {
+    let name = target.file_name().unwrap_or_default();
+    let hash = Digest::of(name.as_encoded_bytes()).to_string();
+    move |number| format!("{TEMPORARY}{}-{number}.tmp", &hash[..16])
+}
+
+/// Returns whether a path may have the name of a temporary file.
+pub fn is_temporary_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+}
+
 /// Returns a new file next to `target`, which this process holds locked. Removes the temporary files of `target` that
 /// killed processes have left behind.
 fn temporary(
@@ -221,9 +243,7 @@ fn temporary(
     permissions: Option<fs::Permissions>,
 ) -> io::Result<(NamedTempFile, Temporary)> {
     let directory = target.parent().unwrap_or(Path::new("/"));
-    let name = target.file_name().unwrap_or_default();
-    let hash = Digest::of(name.as_encoded_bytes()).to_string();
-    let name = |number: u32| format!(".classify-{}-{number}.tmp", &hash[..16]);
+    let name = temporary_name(target);
     let mut number = 0;
     let (file, temporary) = loop {
         number += 1;

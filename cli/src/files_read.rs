@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use image_classification::sources;
 
 use crate::args::PreprocessArgs;
-use crate::destination::target;
+use crate::destination::{is_temporary_name, target, temporary_names};
 use crate::engines;
 use crate::errors::Hinted;
 use crate::identity::Identity;
 use crate::inputs::Inputs;
 use crate::options::{EngineOptions, RunsOptions};
+use crate::shards::Entries;
 
 const STDOUT: &str = "stdout";
 
@@ -38,6 +39,8 @@ pub type Named<'a> = (&'static str, &'a Path);
 #[derive(Debug, Default)]
 pub struct FilesRead<'a> {
     inputs: Vec<&'a Inputs>,
+    /// The entries of shards, which `inputs` does not hold.
+    entries: Vec<&'a Entries>,
     engines: Vec<&'a EngineOptions>,
     preprocess: Vec<&'a PreprocessArgs>,
     /// Files that only some commands read, each with its role.
@@ -65,7 +68,7 @@ impl<'a> FilesRead<'a> {
             inputs: vec![inputs],
             engines: vec![engine],
             preprocess: vec![preprocess],
-            others: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -75,7 +78,7 @@ impl<'a> FilesRead<'a> {
             inputs: vec![&options.inputs],
             engines: options.runs.iter().map(|(_, engine)| engine).collect(),
             preprocess: vec![&options.preprocess],
-            others: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -85,9 +88,16 @@ impl<'a> FilesRead<'a> {
         self
     }
 
+    /// Adds the entries of all shards.
+    pub fn with_entries(mut self, entries: &'a Entries) -> Self {
+        self.entries.push(entries);
+        self
+    }
+
     /// Adds the files of another command.
     pub fn and(mut self, other: Self) -> Self {
         self.inputs.extend(other.inputs);
+        self.entries.extend(other.entries);
         self.engines.extend(other.engines);
         self.preprocess.extend(other.preprocess);
         self.others.extend(other.others);
@@ -104,6 +114,8 @@ impl<'a> FilesRead<'a> {
         self.check_outputs(&planned)?;
         self.check_missing(&planned)?;
         planned.retain(|output| output.identity.is_some());
+        let replaces = planned.iter().any(|output| output.flag != STDOUT);
+        planned.extend(outputs.iter().flat_map(temporaries));
         let mut found = None;
         let mut compare = |identity: Option<Identity>, read: &dyn Fn() -> String| {
             let same = |output: &&Planned| identity.is_some() && output.identity == identity;
@@ -122,6 +134,16 @@ impl<'a> FilesRead<'a> {
         if !planned.is_empty() {
             self.each_named(&mut visit);
             self.each_found(&mut visit);
+        }
+        // A million entries are looked up only if an output is there. Stdout has no results of a shard, and a temporary file
+        // is removed under its own name alone.
+        if planned.iter().any(|output| output.flag != STDOUT) {
+            let is_looked_up = |path: &Path| replaces || is_temporary_name(path);
+            for entries in &self.entries {
+                entries.each(&is_looked_up, &mut |input| {
+                    visit("an image", input.file_read());
+                })?;
+            }
         }
         if self.inputs.iter().any(|inputs| inputs.stdin) {
             compare(Identity::of_stream(io::stdin()), &|| {
@@ -169,6 +191,10 @@ impl<'a> FilesRead<'a> {
                 }
             };
             self.each_named(&mut visit);
+            // The lines of a list that are not there are left out: nothing of theirs is replaced.
+            for input in self.entries.iter().flat_map(|entries| entries.named()) {
+                visit("an image", input.file_read());
+            }
         }
         found.map_or(Ok(()), Err)
     }
@@ -241,6 +267,22 @@ fn planned<'a>(outputs: &[Named<'a>]) -> Vec<Planned<'a>> {
         identity: Some(identity),
     });
     files.chain(stdout).collect()
+}
+
+/// Returns the temporary files of an output that are there: those of killed processes are removed when it is opened.
+fn temporaries<'a>(&(flag, path): &Named<'a>) -> Vec<Planned<'a>> {
+    let Ok(target) = target(flag, path) else {
+        return Vec::new();
+    };
+    let planned = |target: PathBuf| {
+        Some(Planned {
+            flag,
+            path,
+            identity: Some(Identity::of_path(&target)?),
+            target,
+        })
+    };
+    temporary_names(&target).filter_map(planned).collect()
 }
 
 /// Returns the files that an engine reads of a model.
@@ -418,6 +460,60 @@ mod tests {
             assert_eq!(checked(&[("--output", output)], &[&at("other")]), Ok(()));
             assert_eq!(checked(&[("--output", &at("new"))], &[output]), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_file_with_the_name_of_a_temporary_one_is_not_removed_if_it_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("new");
+        for read in temporary_names(&output) {
+            assert_eq!(checked(&[("--output", &output)], &[&read]), Ok(()));
+            fs::write(&read, "").unwrap();
+            let error = checked(&[("--output", &output)], &[&read]).unwrap_err();
+            assert!(error.contains("which is read (the role)"), "{error}");
+            fs::remove_file(read).unwrap();
+        }
+    }
+
+    #[test]
+    fn entries_are_looked_up_only_if_an_output_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let output = at("part");
+        let temporary = temporary_names(&output).last().unwrap();
+        let names = ["a.jpg", "link.jpg"].map(at);
+        let lines = [&names[..], std::slice::from_ref(&temporary)].concat();
+        let lines: Vec<String> = lines.iter().map(|it| it.display().to_string()).collect();
+        fs::write(at("list"), lines.join("\n")).unwrap();
+        let input = crate::args::InputArgs {
+            model: None,
+            input: Vec::new(),
+            input_list: vec![at("list")],
+            recursive: false,
+        };
+        let entries = Entries::find(&input).unwrap();
+        let check = || {
+            let read = FilesRead::default().with_entries(&entries);
+            let result = read.check(&[("--out-dir", &output)]);
+            result.map_err(|error| format!("{error:#}"))
+        };
+        let looked_up = |is_looked_up: &dyn Fn(&Path) -> bool| {
+            let mut count = 0;
+            entries.each(is_looked_up, &mut |_| count += 1).unwrap();
+            count
+        };
+        assert_eq!(looked_up(&|_| true), 3);
+        assert_eq!(looked_up(&is_temporary_name), 1);
+        assert_eq!(check(), Ok(()));
+        fs::write(&temporary, "").unwrap();
+        let error = check().unwrap_err();
+        assert!(error.contains("-17.tmp, which is read"), "{error}");
+        fs::remove_file(&temporary).unwrap();
+        fs::write(&output, "").unwrap();
+        assert_eq!(check(), Ok(()));
+        fs::hard_link(&output, at("link.jpg")).unwrap();
+        let error = check().unwrap_err();
+        assert!(error.contains("link.jpg, which is read"), "{error}");
     }
 
     #[test]

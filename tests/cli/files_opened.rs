@@ -130,8 +130,17 @@ pub fn trials() -> Vec<Trial> {
         let trial = Trial::test(name, || replaces_nothing(work));
         trial.with_kind(&kind).with_ignored_flag(strace.is_err())
     });
-    works.collect()
+    let mut trials: Vec<Trial> = works.collect();
+    trials.extend(SHARDS.iter().map(|(name, work)| {
+        let name = format!("a_shard_of_{name}_never_replaces_a_file_it_opens");
+        let trial = Trial::test(name, || shard_replaces_nothing(&WORKS[*work]));
+        trial.with_kind(&kind).with_ignored_flag(strace.is_err())
+    }));
+    trials
 }
+
+/// The works that can be divided.
+const SHARDS: [(&str, usize); 3] = [("classify", 0), ("compare", 1), ("evaluate", 2)];
 
 fn at(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = classify();
@@ -269,4 +278,53 @@ fn refused(result: &Run, file: &Path) -> Result<(), Failed> {
         result.stderr.contains("which is read") && result.stderr.contains("\nhint: "),
         (file, result),
     )
+}
+
+/// The arguments of a work as a shard, which reads no recording.
+fn of_shard(work: &Work) -> Vec<&'static str> {
+    let arguments = work.arguments.iter().copied();
+    let without = arguments.filter(|argument| !["--against", "recording.jsonl"].contains(argument));
+    let shard = ["--shard", "0/1", "--out-dir", "out"];
+    // A comparison without a recording needs two runs.
+    let more: &[&str] = match work.name {
+        "classify" => &["--format", "json"],
+        "compare" => &["--", "rten"],
+        _ => &[],
+    };
+    without.chain(shard).chain(more.iter().copied()).collect()
+}
+
+/// A part, a manifest and a job in the place of each file that a shard reads.
+fn shard_replaces_nothing(work: &Work) -> Result<(), Failed> {
+    let directory = files()?;
+    let directory = directory.path().canonicalize()?;
+    let out = directory.join("out");
+    let arguments = of_shard(work);
+    let command = at(&directory, &arguments);
+    let read = opened(&command, &directory)?;
+    let names: Vec<_> = fs::read_dir(&out)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<std::io::Result<_>>()?;
+    ensure(names.len() == 3, &names)?;
+    let read: Vec<&PathBuf> = read.iter().filter(|file| !file.starts_with(&out)).collect();
+    ensure(read.contains(&&directory.join("images/b.ppm")), &read)?;
+    fs::remove_dir_all(&out)?;
+    fs::create_dir(&out)?;
+    for file in read {
+        for name in &names {
+            let link = out.join(name);
+            symlink(file, &link)?;
+            let before = tree(&directory)?;
+            let result = run(&mut at(&directory, &arguments));
+            if name == "job.json" {
+                // It is there, and no job.
+                expect_code(&result, 2)?;
+            } else {
+                refused(&result, file)?;
+            }
+            ensure(tree(&directory)? == before, (file, &result))?;
+            fs::remove_file(link)?;
+        }
+    }
+    Ok(())
 }

@@ -6,12 +6,13 @@ use std::process::Command;
 
 use classify_tests::{Needs, Run, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
 
 use crate::classify;
 use crate::shards::{IMAGES, Images};
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 5] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 8] = [
         (
             "shards::found_ground_truth_is_merged_from_any_directory",
             found_truth,
@@ -23,6 +24,18 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         (
             "shards::a_damaged_manifest_does_not_block_its_shard",
             damaged_manifest,
+        ),
+        (
+            "shards::a_part_with_other_counts_than_its_manifest_is_not_merged",
+            rows_with_other_counts,
+        ),
+        (
+            "shards::answers_with_other_counts_than_their_manifest_are_not_merged",
+            answers_with_other_counts,
+        ),
+        (
+            "shards::outputs_replace_no_entry_however_it_is_named",
+            entries_in_the_place_of_outputs,
         ),
         (
             "shards::a_file_in_the_place_of_a_directory_is_refused",
@@ -71,6 +84,103 @@ fn damaged_manifest() -> Result<(), Failed> {
         let note = format!("note: {name} cannot be read (");
         ensure(shard.stderr.contains(&note), &shard)?;
         ensure(images.merge().stdout == whole.stdout, &shard)?;
+    }
+    Ok(())
+}
+
+/// Changes the counts of each of two manifests in turn, and merges. Without a change, `code` is the exit code.
+fn merge_with_other_counts(images: &Images, code: i32) -> Result<(), Failed> {
+    for index in 0..2 {
+        let name = format!("parts/part-0000{index}-of-00002.manifest.json");
+        let manifest = images.at(&name);
+        let text = fs::read_to_string(&manifest)?;
+        let value: Value = serde_json::from_str(&text)?;
+        let count = |key: &str| value[key].as_u64().ok_or("no count");
+        let (all, failed) = (count("images")?, count("failed")?);
+        for (other_all, other_failed) in [(all + 75, failed), (all - 1, failed), (all, 1 - failed)]
+        {
+            let mut other = value.clone();
+            other["images"] = other_all.into();
+            other["failed"] = other_failed.into();
+            fs::write(&manifest, other.to_string())?;
+            let merged = images.merge();
+            expect_code(&merged, 2)?;
+            let error = format!(
+                "it has {all} images, of which {failed} failed, but its manifest states {other_all} and {other_failed}"
+            );
+            ensure(
+                merged.stdout.is_empty() && merged.stderr.contains(&error),
+                &merged,
+            )?;
+        }
+        fs::write(&manifest, text)?;
+    }
+    expect_code(&images.merge(), code)
+}
+
+fn rows_with_other_counts() -> Result<(), Failed> {
+    let mut formats = vec!["json", "csv"];
+    if cfg!(feature = "parquet") {
+        formats.push("parquet");
+    }
+    for format in formats {
+        let images = Images::new()?;
+        images.shards(&["--backend", "onnx", "--format", format], 2)?;
+        merge_with_other_counts(&images, 1)?;
+    }
+    // No class of an image has this score, and the image no row.
+    let images = Images::new()?;
+    images.shards(&[&CSV[..], &["--threshold", "1"]].concat(), 2)?;
+    let merged = images.merge();
+    expect_code(&merged, 1)?;
+    ensure(merged.stdout.lines().count() == 2, &merged)
+}
+
+fn answers_with_other_counts() -> Result<(), Failed> {
+    let images = Images::new()?;
+    images.shards(&["compare", "onnx", "rten"], 2)?;
+    // The comparison of the broken image is open.
+    merge_with_other_counts(&images, 2)
+}
+
+fn entries_in_the_place_of_outputs() -> Result<(), Failed> {
+    let images = Images::new()?;
+    let (parts, lists) = (images.at("parts"), images.at("lists"));
+    fs::create_dir(&lists)?;
+    let photo = fs::read(images.at("0.ppm"))?;
+    let names = [
+        "part-00000-of-00001.ndjson",
+        "part-00000-of-00001.manifest.json",
+    ];
+    for name in names {
+        let entry = parts.join(name);
+        let (of_file, of_directory) = (lists.join("file"), lists.join("directory"));
+        fs::write(&of_file, format!("{}\n", entry.display()))?;
+        fs::write(&of_directory, format!("{}\n", parts.display()))?;
+        for (flag, value) in [
+            ("-i", &entry),
+            ("-i", &parts),
+            ("--input-list", &of_file),
+            ("--input-list", &of_directory),
+        ] {
+            fs::create_dir(&parts)?;
+            fs::write(&entry, &photo)?;
+            let mut command = classify();
+            command.args(["--backend", "onnx", "--format", "json", "-m"]);
+            command.arg(small_model("plain.onnx")).arg(flag).arg(value);
+            command.args(["--color", "rgb", "--scores", "softmax"]);
+            command.args(["--shard", "0/1", "--out-dir"]).arg(&parts);
+            let result = run(&mut command);
+            expect_code(&result, 2)?;
+            ensure(
+                result.stderr.contains("which is read (an image)")
+                    && result.stderr.contains("give --out-dir another name"),
+                &result,
+            )?;
+            ensure(images.parts()? == [name], images.parts()?)?;
+            ensure(fs::read(&entry)? == photo, "the image was replaced")?;
+            fs::remove_dir_all(&parts)?;
+        }
     }
     Ok(())
 }

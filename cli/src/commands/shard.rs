@@ -36,12 +36,13 @@ pub fn classify(
     options.inputs = std::mem::take(&mut entries.found);
     let engine = std::iter::once(&options.engine);
     let files = shards::files(engine, &options.preprocess, std::iter::empty())?;
-    let (shard, images) = OpenShard::open(shard, "classify", entries, files)?;
+    let read = files_read(&options);
+    let (shard, images) = OpenShard::open(shard, "classify", entries, files, read)?;
     note_defaults(std::iter::once(&options.engine), &options.inputs, messages);
     if is_complete(&shard, messages)? {
         return Ok(());
     }
-    let output = open_part(&shard, &files_read(&options))?;
+    let output = Output::open(FLAG, Some(&shard.part()))?;
     let mut writer = Writer::new(output, &options.output, options.quiet)?;
     let mut run = open_run(&options, messages, |_| Ok(()))?;
     shards::check_reading(&run)?;
@@ -135,13 +136,13 @@ fn answers(
     options.inputs = std::mem::take(&mut entries.found);
     let engines = options.runs.iter().map(|(_, engine)| engine);
     let files = shards::files(engines, &options.preprocess, truth_file.into_iter())?;
-    let (shard, images) = OpenShard::open(&shard, command, entries, files)?;
+    let read = FilesRead::of_runs(options).with("the ground truth", truth_file);
+    let (shard, images) = OpenShard::open(&shard, command, entries, files, read)?;
     options.note_defaults(messages);
     if is_complete(&shard, messages)? {
         return Ok(());
     }
-    let read = FilesRead::of_runs(options).with("the ground truth", truth_file);
-    let output = open_part(&shard, &read)?;
+    let output = Output::open(FLAG, Some(&shard.part()))?;
     let session = open_runs(options, messages)?;
     let runs = StoredRuns::new(session.runs())
         .feed(session::feed_options(options.jobs))
@@ -248,13 +249,6 @@ fn is_complete(shard: &OpenShard, messages: &Messages) -> anyhow::Result<bool> {
         shard.part().display()
     ));
     Ok(true)
-}
-
-/// Opens the file of a part.
-fn open_part(shard: &OpenShard, read: &FilesRead<'_>) -> anyhow::Result<Output> {
-    let part = shard.part();
-    read.check(&[(FLAG, &part)])?;
-    Output::open(FLAG, Some(&part))
 }
 
 /// Checks that all images of a shard were found and are done.

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use std::vec;
@@ -108,6 +108,42 @@ impl Entries {
             _ => {}
         }
         Ok(entries)
+    }
+
+    /// Returns the entries that no list has.
+    pub fn named(&self) -> impl Iterator<Item = &Input> {
+        let named = self.sources.iter().filter_map(|source| match source {
+            Source::Named(named) => Some(named),
+            Source::List(_) => None,
+        });
+        named.flatten()
+    }
+
+    /// Shows the entries to `visit` whose paths are `wanted`, and the images of those that are directories. This reads the
+    /// lists once more.
+    ///
+    /// # Errors
+    ///
+    /// If a list cannot be read.
+    pub fn each(
+        &self,
+        wanted: &dyn Fn(&Path) -> bool,
+        visit: &mut dyn FnMut(&Input),
+    ) -> anyhow::Result<()> {
+        let named = self.named().filter(|input| wanted(input.file_read()));
+        named.for_each(&mut *visit);
+        let mut inputs = Inputs::of_entries();
+        for source in &self.sources {
+            let Source::List(list) = source else { continue };
+            let mut lines = Lines::new(&list.file).with_context(|| list.what())?;
+            while let Some(path) = next(list, &mut lines, &mut 0)? {
+                if wanted(&path) {
+                    let found = inputs.take(&path, self.recursive);
+                    found.iter().for_each(&mut *visit);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns the images of the entries in `range`, and the state of the search for them.
@@ -382,8 +418,6 @@ impl Iterator for Images {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::args::Shard;
 

@@ -262,12 +262,26 @@ pub struct JobDirectory {
 }
 
 impl JobDirectory {
-    /// Joins the job of the directory at `path`, or begins it. The directory is made if there is none.
+    /// Returns the outputs of a shard: its part and the manifest, and the job if it is not there.
+    pub fn outputs(&self, index: u32) -> Vec<PathBuf> {
+        let mut outputs = self.files(index).to_vec();
+        if !self.has_job() {
+            outputs.push(self.path.join(JOB));
+        }
+        outputs
+    }
+
+    pub fn has_job(&self) -> bool {
+        self.path.join(JOB).exists()
+    }
+
+    /// Joins the job of the directory, or begins it. The directory is made if there is none.
     ///
     /// # Errors
     ///
     /// If the directory has the parts of another job.
-    pub fn join(path: &Path, job: Job, given: &Given) -> anyhow::Result<Self> {
+    pub fn join(&self, given: &Given) -> anyhow::Result<()> {
+        let Self { path, job, .. } = self;
         let what = || format!("cannot write to the directory {}", path.display());
         if fs::metadata(path).is_ok_and(|there| !there.is_dir()) {
             let error = format!("{FLAG} {} is a file, not a directory", path.display());
@@ -275,7 +289,7 @@ impl JobDirectory {
         }
         fs::create_dir_all(path).with_context(what)?;
         let file = path.join(JOB);
-        if !file.exists() {
+        if !self.has_job() {
             let directory = std::env::current_dir().unwrap_or_default();
             let content = JobFile {
                 job: job.clone(),
@@ -299,7 +313,7 @@ impl JobDirectory {
             let hint = "name another directory for --out-dir, or remove this one";
             return Err(Hinted::new(error, hint).into());
         }
-        Ok(Self::new(path, job))
+        Ok(())
     }
 
     /// Opens the directory of a job. Returns the arguments of one of its shards, too.
@@ -345,7 +359,7 @@ impl JobDirectory {
         Ok((Self::new(path, job), recorded))
     }
 
-    fn new(path: &Path, job: Job) -> Self {
+    pub fn new(path: &Path, job: Job) -> Self {
         Self {
             path: path.to_owned(),
             sha256: job.digest(),

@@ -15,6 +15,7 @@ use image_classification::sources;
 use crate::args::{PreprocessArgs, Shard, distinct_text};
 use crate::destination::Output;
 use crate::errors::Hinted;
+use crate::files_read::FilesRead;
 use crate::options::{EngineOptions, ShardOptions};
 use crate::session::OpenRun;
 
@@ -31,24 +32,43 @@ pub struct OpenShard {
 }
 
 impl OpenShard {
-    /// Joins the job of `command`. Returns the images of the shard, too. `files` are those that decide the answers, with their digests.
+    /// Joins the job of `command`. Returns the images of the shard, too. `files` are those that decide the answers, with
+    /// their digests; `read` are all that the command reads, except for the entries.
     ///
     /// # Errors
     ///
-    /// If the directory has the parts of another job, or the inputs cannot be listed.
+    /// If the directory has the parts of another job, an output would replace a file that is read, or the inputs cannot
+    /// be listed.
     pub fn open(
         options: &ShardOptions,
         command: &str,
         entries: Entries,
         files: BTreeMap<String, Digest>,
+        read: FilesRead<'_>,
     ) -> anyhow::Result<(Self, Images)> {
         let mut job = Job::new(command, options.shard.count);
         job.options.clone_from(&options.given.options);
         job.entries = entries.count;
         job.entries_sha256 = entries.digest;
         job.files = files;
-        let range = job.range(options.shard.index);
-        let directory = JobDirectory::join(&options.directory, job, &options.given)?;
+        let index = options.shard.index;
+        let range = job.range(index);
+        let directory = JobDirectory::new(&options.directory, job);
+        let check = |read: FilesRead<'_>| {
+            let outputs = directory.outputs(index);
+            let outputs: Vec<_> = outputs.iter().map(|output| (FLAG, &**output)).collect();
+            read.with_entries(&entries).check(&outputs)
+        };
+        // Before the job is written. A shard that joins a job and is complete writes nothing.
+        if directory.has_job() {
+            directory.join(&options.given)?;
+            if let PartState::Incomplete { .. } = directory.state(index)? {
+                check(read)?;
+            }
+        } else {
+            check(read)?;
+            directory.join(&options.given)?;
+        }
         let (images, state) = entries.into_images(range);
         let shard = Self {
             shard: options.shard,
