@@ -10,7 +10,7 @@
     reason = "the files have more than the functions need"
 )]
 
-#[path = "../../cli/src/archive.rs"]
+#[path = "../../cli/src/archive/mod.rs"]
 pub mod archive;
 #[path = "../../cli/src/args/mod.rs"]
 pub mod args;

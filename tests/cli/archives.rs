@@ -12,9 +12,11 @@ use tar::{Builder, EntryType, Header};
 use crate::classify;
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 13] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 15] = [
         ("images_have_the_answers_of_files", same_answers),
         ("every_form_of_long_names_is_read", long_names),
+        ("values_of_pax_may_have_line_breaks", line_breaks),
+        ("global_names_and_sizes_are_an_error", global_values),
         ("names_of_members_are_data", names_are_data),
         (
             "links_devices_and_sparse_files_fail_by_name",
@@ -167,6 +169,60 @@ fn long_names() -> Result<(), Failed> {
     expect_code(&classified, 0)?;
     let expected = [long('g'), pax].map(|name| format!("{}/{name}", path.display()));
     ensure(paths(&classified)? == expected, &classified)
+}
+
+/// As Python's `tarfile` reads them. The size stands behind the line breaks: without it, no other member would be found.
+fn line_breaks() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("breaks.tar");
+    let image = ppm(1);
+    let size = image.len().to_string();
+    let name = "a\n12 path=b.jpg\n.ppm";
+    let mut builder = Builder::new(Vec::new());
+    builder.append_pax_extensions([
+        ("comment", &b"one\n\ntwo\n"[..]),
+        ("path", name.as_bytes()),
+        ("size", size.as_bytes()),
+    ])?;
+    let mut wrong = header(EntryType::Regular, 0);
+    builder.append_data(&mut wrong, "short.ppm", std::io::empty())?;
+    let mut bytes = builder.into_inner()?;
+    // Without the end that the builder writes.
+    bytes.truncate(bytes.len() - 1024);
+    bytes.extend(&image);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes.extend(archive(&[("last.ppm", &ppm(2))])?);
+    fs::write(&path, bytes)?;
+    let classified = run(&mut json(&[&path]));
+    expect_code(&classified, 0)?;
+    let expected = [name, "last.ppm"].map(|name| format!("{}/{name}", path.display()));
+    ensure(paths(&classified)? == expected, &classified)
+}
+
+/// Python would give them to every member.
+fn global_values() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("global.tar");
+    for (record, code) in [
+        ("14 path=g.ppm\n", None),
+        ("12 size=203\n", None),
+        ("16 comment=none\n", Some(0)),
+    ] {
+        let mut builder = Builder::new(Vec::new());
+        let mut global = Header::new_ustar();
+        global.set_entry_type(EntryType::XGlobalHeader);
+        global.set_size(record.len() as u64);
+        builder.append_data(&mut global, "pax_global_header", record.as_bytes())?;
+        builder.append_data(&mut header(EntryType::Regular, 203), "0.ppm", &*ppm(0))?;
+        fs::write(&path, builder.into_inner()?)?;
+        let classified = run(&mut json(&[&path]));
+        expect_code(&classified, code.unwrap_or(2))?;
+        let key = record.get(3..7).unwrap_or_default();
+        let error = format!("a global PAX header has `{key}`");
+        let is_named = classified.stderr.contains(&error);
+        ensure(is_named == code.is_none(), &classified)?;
+    }
+    Ok(())
 }
 
 fn names_are_data() -> Result<(), Failed> {

@@ -3,33 +3,29 @@
 //!
 //! The name of a member is data. It is part of the image's name in results and never the name of a file.
 
-use std::cell::Cell;
+mod members;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use image_classification::{DecodeError, Image};
 use serde_json::{Number, Value};
-use tar::{Archive, Entry, EntryType};
+use tar::EntryType;
 
 use crate::errors::Hinted;
 use crate::input::{Input, Member, path_from_bytes};
+use members::{Found, Members};
 
-/// The size of a header, and the unit of sizes.
-const BLOCK: usize = 512;
 /// The most members of an archive. All of them are known before the first image is read.
 const MOST_MEMBERS: usize = 4_000_000;
 /// The longest name of a member, in bytes.
 const LONGEST_NAME: usize = 4096;
 /// The largest member with the ground truth of a sample.
 const MOST_TRUTH_BYTES: u64 = 1 << 20;
-/// The most bytes that are read for the headers of a member and its ground truth: names may be of any length.
-const MOST_BYTES_OF_MEMBER: u64 = 4 << 20;
 /// The most bytes behind the end of an archive. Programs fill its last record with zeros.
 const MOST_FILLED_BYTES: u64 = 64 << 20;
 /// Bytes that tell an image.
@@ -77,41 +73,32 @@ pub fn list(path: &Path) -> anyhow::Result<Listed> {
     if let Some(compressed) = DecodeError::of_compressed(&head) {
         return Err(compressed.into());
     }
-    file.rewind().with_context(what)?;
-    let length = file.metadata().with_context(what)?.len();
-    let state = Rc::new(State::default());
-    let mut archive = Archive::new(Watched {
-        file,
-        length,
-        state: Rc::clone(&state),
-    });
+    let mut archive = Members::new(file).with_context(what)?;
     let mut listing = Listing {
         path: Arc::from(path),
-        length,
         listed: Listed::default(),
         keys: Vec::new(),
         truth: HashMap::new(),
     };
-    let mut members = 0;
-    for entry in archive.entries_with_seek().with_context(what)? {
-        let entry = entry.map_err(|error| damaged(members, error))?;
-        members += 1;
-        if members > MOST_MEMBERS {
+    let mut count = 0;
+    while let Some(found) = archive.next().map_err(|error| damaged(count, error))? {
+        count += 1;
+        if count > MOST_MEMBERS {
             let error = format!("the archive has more than {MOST_MEMBERS} members");
             return Err(Hinted::new(error, "divide it into several archives").into());
         }
         listing
-            .add(entry)
-            .map_err(|error| damaged(members, error))?;
-        state.read.set(0);
+            .add(&found, &mut archive)
+            .map_err(|error| damaged(count, error))?;
     }
-    if !state.is_at_end.get() {
+    if !archive.has_end {
         let error = "the archive is cut short: its end is missing";
-        return Err(damaged(members, io::Error::other(error)));
+        return Err(damaged(count, io::Error::other(error)));
     }
-    if !archive.into_inner().has_zeros_alone().with_context(what)? {
+    let has_zeros_alone = archive.has_zeros_alone(MOST_FILLED_BYTES);
+    if !has_zeros_alone.with_context(what)? {
         let error =
-            format!("the archive has an end after {members} members, and more data behind it");
+            format!("the archive has an end after {count} members, and more data behind it");
         let hint = "it is damaged, or several archives in one file: name each, or join them with `tar --concatenate`";
         return Err(Hinted::new(error, hint).into());
     }
@@ -131,7 +118,6 @@ fn damaged(members: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
 
 struct Listing {
     path: Arc<Path>,
-    length: u64,
     listed: Listed,
     /// For each image the name of its sample.
     keys: Vec<Vec<u8>>,
@@ -143,16 +129,11 @@ struct Listing {
 type SampleTruth = (usize, Result<Vec<String>, String>);
 
 impl Listing {
-    fn add(&mut self, mut entry: Entry<'_, Watched>) -> anyhow::Result<()> {
-        let kind = entry.header().entry_type();
-        let sparse = sparse_name(&mut entry)?;
-        let name = sparse
-            .clone()
-            .unwrap_or_else(|| entry.path_bytes().into_owned());
-        let (offset, bytes) = (entry.raw_file_position(), entry.size());
-        let refused = match kind {
-            EntryType::Directory | EntryType::XGlobalHeader => return Ok(()),
-            _ if sparse.is_some() => Some("is a sparse file"),
+    fn add(&mut self, found: &Found, archive: &mut Members) -> anyhow::Result<()> {
+        let name = &*found.name;
+        let refused = match found.kind {
+            EntryType::Directory => return Ok(()),
+            _ if found.is_sparse => Some("is a sparse file"),
             EntryType::Regular | EntryType::Continuous => None,
             EntryType::GNUSparse => Some("is a sparse file"),
             EntryType::Symlink => Some("is a symbolic link"),
@@ -171,21 +152,18 @@ impl Listing {
         if let Some(refused) = refused {
             let hint = "store the image itself in the archive";
             let problem = Hinted::new(format!("the member of the archive {refused}"), hint);
-            self.push(&name, Err(problem.into()))?;
+            self.push(name, Err(problem.into()))?;
             return Ok(());
         }
-        if offset
-            .checked_add(bytes)
-            .is_none_or(|end| end > self.length)
-        {
+        if !archive.has(found) {
             return Err(anyhow!("the archive is cut short inside of a member"));
         }
-        let (key, ending) = split(&name);
+        let (key, ending) = split(name);
         if let Some(rank) = TRUTH_ENDINGS.iter().position(|truth| ending == *truth) {
-            let truth = read_truth(rank, bytes, &mut entry)?;
+            let truth = read_truth(rank, found, archive)?;
             self.add_truth(key.to_vec(), rank, truth);
-        } else if is_image(&ending, &mut entry)? {
-            self.push(&name, Ok((offset, bytes)))?;
+        } else if is_image(&ending, found, archive)? {
+            self.push(name, Ok((found.offset, found.size)))?;
         } else {
             *self.listed.others.entry(ending).or_default() += 1;
         }
@@ -252,24 +230,6 @@ impl Listing {
     }
 }
 
-/// Returns the name of a sparse file in PAX form.
-fn sparse_name(entry: &mut Entry<'_, Watched>) -> anyhow::Result<Option<Vec<u8>>> {
-    let fallback = entry.path_bytes().into_owned();
-    let Some(extensions) = entry.pax_extensions()? else {
-        return Ok(None);
-    };
-    let mut is_sparse = false;
-    let mut name = None;
-    for extension in extensions {
-        let extension = extension?;
-        is_sparse |= extension.key_bytes().starts_with(b"GNU.sparse.");
-        if extension.key_bytes() == b"GNU.sparse.name" {
-            name = Some(extension.value_bytes().to_vec());
-        }
-    }
-    Ok(is_sparse.then(|| name.unwrap_or(fallback)))
-}
-
 /// Returns the name of the sample of a member, and the member's ending in lower case. `WebDataset` divides at the first dot
 /// of the file name.
 fn split(name: &[u8]) -> (&[u8], String) {
@@ -291,29 +251,28 @@ fn split(name: &[u8]) -> (&[u8], String) {
 }
 
 /// Returns whether a member is an image by its name, or by its first bytes.
-fn is_image(ending: &str, entry: &mut Entry<'_, Watched>) -> anyhow::Result<bool> {
+fn is_image(ending: &str, found: &Found, archive: &mut Members) -> io::Result<bool> {
     let last = ending.rsplit('.').next().unwrap_or_default();
     if Image::has_ending(std::ffi::OsStr::new(last)) {
         return Ok(true);
     }
-    let mut head = Vec::new();
-    entry.take(HEAD_BYTES).read_to_end(&mut head)?;
+    let head = archive.read(found.offset, found.size.min(HEAD_BYTES))?;
     Ok(Image::recognises(&head))
 }
 
 /// Reads the classes of a sample.
 fn read_truth(
     rank: usize,
-    bytes: u64,
-    entry: &mut Entry<'_, Watched>,
-) -> anyhow::Result<Result<Vec<String>, String>> {
+    found: &Found,
+    archive: &mut Members,
+) -> io::Result<Result<Vec<String>, String>> {
     let ending = TRUTH_ENDINGS[rank];
+    let bytes = found.size;
     if bytes > MOST_TRUTH_BYTES {
         let error = format!("its .{ending} has {bytes} bytes, more than {MOST_TRUTH_BYTES}");
         return Ok(Err(error));
     }
-    let mut text = Vec::new();
-    entry.read_to_end(&mut text)?;
+    let text = archive.read(found.offset, bytes)?;
     let Ok(text) = std::str::from_utf8(&text) else {
         return Ok(Err(format!("its .{ending} is not UTF-8")));
     };
@@ -366,67 +325,6 @@ fn class_id(number: &Number) -> String {
             (value as i64).to_string()
         }
         _ => number.to_string(),
-    }
-}
-
-/// The state of an archive that is being read.
-#[derive(Debug, Default)]
-struct State {
-    /// Bytes that were read for the current member.
-    read: Cell<u64>,
-    /// True if the last block had zeros alone, as the last block of an archive has.
-    is_at_end: Cell<bool>,
-}
-
-/// The file of an archive. Nothing outside of it can be sought, and little is read at a time.
-#[derive(Debug)]
-struct Watched {
-    file: File,
-    length: u64,
-    state: Rc<State>,
-}
-
-impl Watched {
-    /// Returns whether zeros alone follow. Other readers stop at the end of an archive too, and lose what is behind it.
-    fn has_zeros_alone(&mut self) -> io::Result<bool> {
-        let mut rest = (&self.file).take(MOST_FILLED_BYTES + 1);
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let count = rest.read(&mut buffer)?;
-            if count == 0 {
-                return Ok(rest.limit() > 0);
-            }
-            if buffer[..count].iter().any(|byte| *byte != 0) {
-                return Ok(false);
-            }
-        }
-    }
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        let read = self.state.read.get() + count as u64;
-        if read > MOST_BYTES_OF_MEMBER {
-            let error =
-                format!("the headers of a member have more than {MOST_BYTES_OF_MEMBER} bytes");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-        }
-        self.state.read.set(read);
-        let is_zero = count == BLOCK && buffer[..count].iter().all(|byte| *byte == 0);
-        self.state.is_at_end.set(is_zero);
-        Ok(count)
-    }
-}
-
-impl Seek for Watched {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let place = self.file.seek(to)?;
-        if place > self.length {
-            let error = "the archive is cut short inside of a member";
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, error));
-        }
-        Ok(place)
     }
 }
 
