@@ -15,7 +15,7 @@ pub mod archive;
 #[path = "../../cli/src/args/mod.rs"]
 pub mod args;
 pub mod errors;
-#[path = "../../cli/src/gate_file.rs"]
+#[path = "../../cli/src/gate_file/mod.rs"]
 mod gate_file;
 #[path = "../../cli/src/arrays/header.rs"]
 mod header;

@@ -12,7 +12,7 @@ use crate::classify;
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 11] = [
         ("the_example_of_the_documentation_runs", example),
         ("flags_replace_values_of_the_file", flags),
         ("the_worst_verdict_is_the_exit_code", worst),
@@ -23,6 +23,11 @@ pub fn trials() -> Vec<Trial> {
         ),
         ("an_evaluation_without_a_gate_is_an_error", without_gate),
         ("the_file_itself_is_never_replaced", own_file),
+        ("a_file_never_chooses_the_code_that_is_loaded", code),
+        (
+            "outputs_of_the_file_replace_only_earlier_ones_of_their_kind",
+            other_kinds,
+        ),
         (
             "a_file_that_the_other_table_reads_is_never_replaced",
             file_of_other_table,
@@ -246,4 +251,77 @@ fn recording_of_other_table() -> Result<(), Failed> {
     );
     let directory = files(&gate)?;
     refused(directory.path(), &[], "ci/last.jsonl")
+}
+
+/// A library that cannot be loaded would be an error of the engine.
+fn code() -> Result<(), Failed> {
+    let directory = files(&documented()?)?;
+    let at = directory.path().join("ci");
+    fs::write(at.join("evil.so"), "no library")?;
+    for key in ["onnxruntime-lib", "openvino-lib", "plugins"] {
+        let gate = format!("{key} = \"evil.so\"\n{}", documented()?);
+        fs::write(at.join("classify.toml"), gate)?;
+        let result = check(&at, &[], 2)?;
+        let error = format!("the file has the key `{key}`, which a file may not set");
+        let hint = format!("hint: pass it on the command line: `classify check --{key} FILE`");
+        ensure(
+            result.stdout.is_empty()
+                && result.stderr.contains(&error)
+                && result.stderr.contains(&hint),
+            &result,
+        )?;
+    }
+    for flags in [["--shard", "0/1"], ["--out-dir", "parts"]] {
+        let result = check(directory.path(), &[&GATE[..], &flags].concat(), 2)?;
+        let error = format!("the command line has `{}`, but a shard", &flags[0][2..]);
+        ensure(result.stderr.contains(&error), &result)?;
+    }
+    Ok(())
+}
+
+fn other_kinds() -> Result<(), Failed> {
+    let endings = ["annotations", "json", "md", "xml", "html", "csv"];
+    let reports: Vec<String> = endings
+        .iter()
+        .map(|ending| format!("\"{{command}}.{ending}\""))
+        .collect();
+    let gate = format!(
+        "runs = ['rten=models/float.onnx', 'rten=models/int8.onnx']\ninput = ['photos']\nrecursive = true\n\
+         report = [{}]\nrecord = '{{command}}.jsonl'\n\
+         [compare]\n[evaluate]\ntruth = 'truth.csv'\nmin-truth = 2\n",
+        reports.join(", ")
+    );
+    let directory = files(&gate)?;
+    // The second run replaces the outputs of the first one, and empty files.
+    check(directory.path(), &GATE, 0)?;
+    fs::write(directory.path().join("ci/compare.md"), "")?;
+    check(directory.path(), &GATE, 0)?;
+    for ending in endings.into_iter().chain(["jsonl"]) {
+        for command in ["compare", "evaluate"] {
+            let name = format!("{command}.{ending}");
+            let output = directory.path().join("ci").join(&name);
+            let own = fs::read(&output)?;
+            fs::write(&output, "alias ls=\"rm -r\"\n")?;
+            let result = check(directory.path(), &GATE, 2)?;
+            let error = "it is no earlier output of this kind";
+            ensure(
+                result.stdout.is_empty()
+                    && result.stderr.contains(error)
+                    && result.stderr.contains(&name)
+                    && fs::read(&output)?.starts_with(b"alias"),
+                &result,
+            )?;
+            fs::write(&output, own)?;
+        }
+    }
+    // What the command line names is what the user means.
+    fs::write(directory.path().join("notes.md"), "notes")?;
+    fs::rename(
+        directory.path().join("notes.md"),
+        directory.path().join("compare.md"),
+    )?;
+    let flags = [&GATE[..], &["--report", "{command}.md"]].concat();
+    check(directory.path(), &flags, 0)?;
+    let report = fs::read_to_string(directory.path().join("compare.md"))?;
+    ensure(report.starts_with("### classify compare"), report)
 }

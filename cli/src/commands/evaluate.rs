@@ -116,7 +116,7 @@ pub struct EvaluateOptions {
     pub runs: RunsOptions,
     pub truth: TruthOptions,
     /// The file to record the runs in.
-    record: Option<PathBuf>,
+    pub record: Option<PathBuf>,
     /// The recording to compare with.
     against: Option<PathBuf>,
     pub evaluation: EvaluationOptions,

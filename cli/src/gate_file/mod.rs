@@ -1,17 +1,20 @@
 //! The file of `classify check`: the flags of `compare` and `evaluate` as TOML.
 
+mod keys;
+
 use std::any::TypeId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::{Arg, ArgAction, CommandFactory as _};
+use clap::{Arg, ArgAction};
 use toml::{Table, Value};
 
 use crate::args::{Args, ReportPath};
 use crate::errors::Hinted;
+use keys::{Definition, RUNS, SHARDS, check_key, shard_key};
 
 /// The largest file that is read, in bytes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -21,8 +24,6 @@ const COMMANDS: [&str; 2] = ["compare", "evaluate"];
 const OUTPUTS: [&str; 2] = ["report", "record"];
 /// The placeholder for the command, so that both tables can share a `report`.
 const COMMAND: &str = "{command}";
-/// The key of the positional arguments.
-const RUNS: &str = "runs";
 /// The most characters of a line in an error.
 const LONGEST_LINE: usize = 80;
 /// The least likeness of a name that was meant.
@@ -34,39 +35,8 @@ pub struct Gates {
     path: PathBuf,
     /// For each command its flags by their names; without a value for the positional arguments.
     commands: Vec<(&'static str, BTreeMap<String, Vec<OsString>>)>,
-}
-
-/// The definition of a command's flags.
-struct Definition(clap::Command);
-
-impl Definition {
-    fn of(command: &str) -> Self {
-        let mut args = Args::command();
-        args.build();
-        let found = args.find_subcommand(command);
-        Self(found.cloned().unwrap_or_default())
-    }
-
-    fn flag(&self, name: &str) -> Option<&Arg> {
-        let mut flags = self.0.get_arguments();
-        flags.find(|flag| flag.get_long() == Some(name))
-    }
-
-    fn short(&self, letter: char) -> Option<&Arg> {
-        let mut flags = self.0.get_arguments();
-        flags.find(|flag| flag.get_short() == Some(letter))
-    }
-
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let flags = self.0.get_arguments().filter_map(Arg::get_long);
-        // They ask for no gate.
-        let flags = flags.filter(|name| !["help", "version"].contains(name));
-        flags.chain([RUNS])
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.names().any(|known| known == name)
-    }
+    /// The flags that the command line has replaced.
+    replaced: BTreeSet<String>,
 }
 
 fn takes_value(flag: &Arg) -> bool {
@@ -127,12 +97,12 @@ impl Gates {
                     .into());
                 }
             };
-            if let Some(unknown) = own.keys().find(|key| !definition.has(key)) {
-                return Err(unknown_key(
-                    &format!("[{command}]"),
-                    unknown,
-                    definition.names(),
-                ));
+            for key in own.keys() {
+                check_key(&format!("[{command}]"), key, definition)?;
+                if !definition.has(key) {
+                    let place = format!("[{command}]");
+                    return Err(unknown_key(&place, key, definition.keys()));
+                }
             }
             let mut flags = BTreeMap::new();
             for (key, value) in shared.iter().copied().chain(own) {
@@ -150,7 +120,13 @@ impl Gates {
         Ok(Self {
             path: path.to_owned(),
             commands,
+            replaced: BTreeSet::new(),
         })
+    }
+
+    /// Returns whether the values of `key` are those of the file, and not those of the command line.
+    pub fn is_of_file(&self, key: &str) -> bool {
+        !self.replaced.contains(key)
     }
 
     /// Replaces values of the file by flags of the command line, which go to the commands that have them.
@@ -188,6 +164,9 @@ impl Gates {
                 return Err(unknown_key("the command line", name, known));
             };
             let name = flag.get_long().unwrap_or_default().to_owned();
+            if SHARDS.contains(&&*name) {
+                return Err(shard_key("the command line", &name));
+            }
             let entry = replaced.entry(name).or_default();
             entry.push(token.clone());
             let is_short_with_value = !text.starts_with("--") && text.chars().count() > 2;
@@ -210,6 +189,7 @@ impl Gates {
                 flags.insert(name.clone(), values.clone());
             }
         }
+        self.replaced.extend(replaced.into_keys());
         Ok(())
     }
 
@@ -230,8 +210,9 @@ impl Gates {
                 })
             });
             let start = ["classify", command].map(OsString::from);
-            // Flags with several values would take the runs.
-            let all = start.into_iter().chain(runs).chain(others);
+            // Flags with several values would take the runs, and a run that begins with a dash is no flag.
+            let all = start.into_iter().chain(others);
+            let all = all.chain(["--".into()]).chain(runs);
             <Args as clap::Parser>::try_parse_from(all).map_err(|error| {
                 let error = error.to_string();
                 let text = error.strip_prefix("error: ").unwrap_or(&error);
@@ -267,6 +248,9 @@ fn toml_error(text: &str, error: &toml::de::Error) -> String {
 
 /// Checks a key above the tables, which holds for all commands.
 fn check_shared(key: &str, definitions: &[(&str, Definition); 2]) -> anyhow::Result<()> {
+    for (_, definition) in definitions {
+        check_key("the file", key, definition)?;
+    }
     let having = definitions
         .iter()
         .filter(|(_, definition)| definition.has(key));
@@ -280,7 +264,7 @@ fn check_shared(key: &str, definitions: &[(&str, Definition); 2]) -> anyhow::Res
         .into()),
         _ => {
             let [(_, one), (_, other)] = definitions;
-            let known = one.names().filter(|name| other.has(name));
+            let known = one.keys().filter(|name| other.has(name));
             Err(unknown_key("the file", key, known.chain(COMMANDS)))
         }
     }
@@ -396,7 +380,7 @@ fn run_from(base: &Path, run: &str) -> OsString {
 mod tests {
     use super::*;
 
-    fn gates(text: &str) -> anyhow::Result<Gates> {
+    pub fn gates(text: &str) -> anyhow::Result<Gates> {
         Gates::parse(Path::new("ci/gate.toml"), text)
     }
 
@@ -494,6 +478,29 @@ mod tests {
         assert_eq!(gates.commands().unwrap().len(), 2);
         let error = gates.replace(&["--max-dorp".into()]).unwrap_err();
         assert!(crate::errors::chain(&error).contains("unknown key `max-dorp`"));
+    }
+
+    #[test]
+    fn a_run_is_never_a_flag() {
+        let text = "runs = ['rten', '--openvino-lib=evil.so']\ninput = 'a'\n[compare]";
+        let error = gates(text).unwrap().commands().unwrap_err();
+        let error = format!("{error:#}").replace('\\', "/");
+        let expected = "invalid value '--openvino-lib=ci/evil.so' for '<RUN>...'";
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn shards_and_replaced_outputs_are_known() {
+        let mut gates = gates(BOTH).unwrap();
+        let words = ["--openvino-lib", "a.so", "--report=x.json"].map(OsString::from);
+        gates.replace(&words).unwrap();
+        assert!(flags(&gates, 0).contains(&"--openvino-lib".to_owned()));
+        assert!(!gates.is_of_file("report") && gates.is_of_file("record"));
+        for word in ["--shard=0/2", "--out-dir=x"] {
+            let error = gates.replace(&[word.into()]).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("a shard has no verdict"), "{error}");
+        }
     }
 
     #[test]

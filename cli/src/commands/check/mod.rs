@@ -1,5 +1,7 @@
 //! `classify check`: the comparison and the evaluation that a file asks for.
 
+mod replaced;
+
 use std::path::Path;
 
 use evaluation::agreement::Verdict;
@@ -33,6 +35,9 @@ pub fn run(args: &CheckArgs, messages: &mut Messages) -> anyhow::Result<Verdict>
     }
     check_gates(&tables)?;
     check_files(&args.config, &tables)?;
+    for table in &tables {
+        check_replaced(&gates, table)?;
+    }
     let mut worst = Verdict::Agree;
     for table in tables {
         let verdict = match table {
@@ -62,6 +67,23 @@ fn check_gates(tables: &[Gate]) -> anyhow::Result<()> {
         "add `min-top1`, `max-drop`, `metric-min`, `metric-max` or `min-truth` to it; `classify evaluate` runs without a gate",
     )
     .into())
+}
+
+/// Checks that outputs which the file names, and not the command line, replace only earlier outputs of their kind. The file
+/// need not be the user's own.
+fn check_replaced(gates: &Gates, table: &Gate) -> anyhow::Result<()> {
+    let (runs, record) = match table {
+        Gate::Compare(options) => (&options.runs, &options.record),
+        Gate::Evaluate(options) => (&options.runs, &options.record),
+    };
+    let reports = runs.reports.iter().filter(|_| gates.is_of_file("report"));
+    for report in reports {
+        replaced::check(&report.path, replaced::Kind::Report(report.format))?;
+    }
+    let record = record.as_deref().filter(|_| gates.is_of_file("record"));
+    record.map_or(Ok(()), |path| {
+        replaced::check(path, replaced::Kind::Recording)
+    })
 }
 
 /// Checks that no table replaces the file itself, and what another table reads or writes.
