@@ -107,7 +107,7 @@ impl Inputs {
 
     /// Returns the images of a path that a list names. What is skipped is counted.
     pub fn take(&mut self, path: &Path, recursive: bool) -> Vec<Input> {
-        self.add_path(path, recursive);
+        self.add_listed(path, recursive);
         std::mem::take(&mut self.list)
     }
 
@@ -162,8 +162,21 @@ impl Inputs {
 
     fn add_list(&mut self, paths: &[PathBuf], recursive: bool) {
         for path in paths {
-            self.add_path(path, recursive);
+            self.add_listed(path, recursive);
         }
+    }
+
+    /// Adds the entry of a list. Only entries that end in NUL can have line breaks, so one NUL anywhere in a list of
+    /// lines joins them to a path that does not exist.
+    fn add_listed(&mut self, path: &Path, recursive: bool) {
+        let has_line_break = path.as_os_str().as_encoded_bytes().contains(&b'\n');
+        if has_line_break && fs::symlink_metadata(path).is_err() {
+            let error = "there is no such file; the list has a NUL, so its entries end in NUL, and line breaks are \
+                         part of this one";
+            let hint = "remove the NUL from the list, or end every entry in NUL";
+            return self.add_problem(path, Hinted::new(error, hint));
+        }
+        self.add_path(path, recursive);
     }
 
     /// A file or directory, or a range of numbers or a pattern where there is none of that name: shells that do not
@@ -468,6 +481,29 @@ mod tests {
             paths(b"\xff.jpg")[0].as_os_str().as_encoded_bytes(),
             b"\xff.jpg"
         );
+    }
+
+    #[test]
+    fn a_nul_that_joins_lines_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let there = at("a\nb.jpg");
+        let text = format!("{}\n{}\0", at("x.jpg").display(), at("y.jpg").display());
+        let list = [text.as_bytes(), there.as_os_str().as_encoded_bytes()].concat();
+        fs::write(at("list"), list).unwrap();
+        if cfg!(unix) {
+            fs::write(&there, "").unwrap();
+        }
+        let found = Inputs::find(&[], &[at("list")], false).unwrap();
+        let error = found.list[0].problem.as_ref().unwrap();
+        assert!(error.to_string().contains("the list has a NUL"), "{error}");
+        let hint = crate::errors::hint(error).unwrap();
+        assert!(hint.contains("remove the NUL"), "{hint}");
+        assert_eq!(found.list[1].problem.is_none(), cfg!(unix));
+        // An entry of a stream or a shard.
+        let mut entries = Inputs::of_entries();
+        assert!(entries.take(&at("x\ny"), false)[0].problem.is_some());
+        assert!(entries.take(&at("x"), false)[0].problem.is_none());
     }
 
     #[test]
