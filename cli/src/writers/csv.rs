@@ -25,6 +25,11 @@ const HEADER: [&str; 11] = [
     "error",
 ];
 
+/// The characters that begin a formula. Spreadsheets of East Asia take the full-width forms too.
+const FORMULA: [char; 10] = [
+    '=', '+', '-', '@', '\t', '\r', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
 /// Writes one row for each class of each image, and one for an image that failed.
 #[derive(Debug)]
 pub struct Csv {
@@ -121,8 +126,7 @@ pub fn unwrapped(error: csv::Error) -> anyhow::Error {
 /// Returns a cell that spreadsheets do not take for a formula, and terminals for no command. A number that is negative
 /// stays one.
 pub fn inert(cell: &str) -> String {
-    let formula =
-        cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let formula = cell.starts_with(FORMULA) && cell.parse::<f64>().is_err();
     if formula {
         format!("'{}", printable(cell))
     } else {
@@ -140,6 +144,10 @@ mod tests {
         assert_eq!(inert("@cmd"), "'@cmd");
         assert_eq!(inert("-0.25"), "-0.25");
         assert_eq!(inert("a=b"), "a=b");
+        for full_width in ['＝', '＋', '－', '＠'] {
+            let cell = format!("{full_width}1+1");
+            assert_eq!(inert(&cell), format!("'{cell}"));
+        }
     }
 
     #[test]
