@@ -82,7 +82,7 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error| StdError::source(*error))
 }
 
-/// Returns the error and its causes, made safe for a terminal. Engines' messages have several lines, which are joined.
+/// Returns the error and its causes, made safe for a terminal.
 pub fn chain(error: &anyhow::Error) -> String {
     chain_of(error.as_ref())
 }
@@ -93,7 +93,7 @@ fn chain_of(error: &(dyn StdError + 'static)) -> String {
         Some(ResolveError::Source { .. }) | None => cause.to_string(),
         Some(error) => with_flags(&error.to_string()),
     };
-    text::join(causes(error).map(text))
+    text::chain_with(error, text)
 }
 
 /// The words between the ways out that a hint offers.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use evaluation::text::is_utf_16;
 use image_classification::{Image, has_image_magic};
 
 use crate::archive;
@@ -363,21 +364,6 @@ pub fn check_list(head: &[u8]) -> anyhow::Result<()> {
         return Err(Hinted::new("the list is UTF-16", "save the list as UTF-8").into());
     }
     Ok(())
-}
-
-/// Returns whether a list is UTF-16: it has a byte order mark, or every other byte is NUL and lines end. Paths of one
-/// letter that are separated by NUL have no ends of lines.
-fn is_utf_16(bytes: &[u8]) -> bool {
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return true;
-    }
-    let (pairs, _) = bytes.as_chunks::<2>();
-    let every = |place: usize| {
-        pairs
-            .iter()
-            .all(|pair| pair[place] == 0 && pair[1 - place] != 0)
-    };
-    (every(1) && pairs.contains(b"\n\0")) || (every(0) && pairs.contains(b"\0\n"))
 }
 
 #[cfg(test)]

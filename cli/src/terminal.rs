@@ -101,7 +101,7 @@ impl Messages {
     pub fn note(&self, text: &str) {
         let text = self.with_subject(text);
         if !self.quiet && self.noted.borrow_mut().insert(text.clone()) {
-            self.line(NOTE, "note", &text);
+            self.line(NOTE, "note", &printable(&text));
         }
     }
 
@@ -124,7 +124,7 @@ impl Messages {
     pub fn note_or_briefly(&self, text: Option<String>, brief: Option<String>) {
         let text = if self.quiet { brief } else { text };
         if let Some(text) = text {
-            self.line(NOTE, "note", &text);
+            self.line(NOTE, "note", &printable(&text));
         }
     }
 
@@ -132,7 +132,7 @@ impl Messages {
     pub fn warning(&self, text: &str) {
         let text = self.with_subject(text);
         if self.noted.borrow_mut().insert(text.clone()) {
-            self.line(NOTE, "warning", &text);
+            self.line(NOTE, "warning", &printable(&text));
         }
     }
 
@@ -205,7 +205,7 @@ impl Messages {
 
     fn failed(&mut self, what: &str, message: &str, hint: Option<String>) {
         self.errors += 1;
-        let mut text = format!("{}: {message}", shortened(what, NAME));
+        let mut text = format!("{}: {message}", printable(&shortened(what, NAME)));
         if let Some(hint) = hint {
             // Not at the end of a list.
             let (start, hint) = if message.contains('\n') {

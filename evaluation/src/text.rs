@@ -2,6 +2,10 @@
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
+use std::iter;
+use std::sync::Arc;
+
+use backend_api::ErrorKind;
 
 /// Formats a count: `1 image`, `28 images`, `50,000 images`.
 pub fn counted(count: usize, what: &str) -> String {
@@ -126,31 +130,28 @@ pub(crate) fn quoted(written: &[impl AsRef<str>]) -> String {
 
 /// Returns the error and its causes on one line, made safe for a terminal.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut texts = Vec::new();
-    let mut next = Some(error);
-    while let Some(cause) = next {
-        texts.push(cause.to_string());
-        next = cause.source();
-    }
-    join(texts)
+    chain_with(error, ToString::to_string)
 }
 
-/// Joins the texts of an error and its causes as [`chain`] does. The texts of causes, such as engines' messages, have
-/// several lines, which are joined.
-pub fn join(texts: impl IntoIterator<Item = String>) -> String {
+/// Does [`chain`] with the texts that `text` returns.
+///
+/// Causes, such as engines' messages, have several lines, which are joined. Only the places of a search for an engine stay
+/// on lines of their own: other line breaks are those of names and values, which are escaped.
+pub fn chain_with(
+    error: &(dyn Error + 'static),
+    text: impl Fn(&(dyn Error + 'static)) -> String,
+) -> String {
     let mut parts: Vec<String> = Vec::new();
-    for text in texts {
-        let text = if parts.is_empty() {
-            // This project's messages may have several lines, such as the list of searched places.
+    for cause in iter::successors(Some(error), |error| Error::source(*error)) {
+        let is_of_engine =
+            cause.is::<backend_api::Error>() || cause.is::<Arc<backend_api::Error>>();
+        let text = text(cause);
+        let text = if parts.is_empty() && lists_places(cause) {
             text.lines().map(printable).collect::<Vec<_>>().join("\n")
+        } else if parts.is_empty() && !is_of_engine {
+            printable(&text)
         } else {
-            let lines: Vec<_> = text
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty())
-                .map(printable)
-                .collect();
-            lines.join(" | ")
+            one_line(&text)
         };
         // Some types repeat their cause in their own text.
         if !parts.iter().any(|part| part.contains(&text)) {
@@ -158,6 +159,39 @@ pub fn join(texts: impl IntoIterator<Item = String>) -> String {
         }
     }
     parts.join(": ")
+}
+
+/// Returns whether an error ends in the list of the places where an engine was looked for.
+fn lists_places(error: &(dyn Error + 'static)) -> bool {
+    error
+        .downcast_ref::<backend_api::Error>()
+        .is_some_and(|error| {
+            let text = error.to_string();
+            let heading = text.lines().next().unwrap_or_default();
+            error.kind() == ErrorKind::EngineUnavailable && heading.ends_with(':')
+        })
+}
+
+/// Joins the lines of an engine's message.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.map(printable).collect();
+    lines.join(" | ")
+}
+
+/// Returns whether a text is UTF-16 by its beginning: it has a byte order mark, or every other byte is NUL and lines end.
+/// Paths of one letter that are separated by NUL have no ends of lines.
+pub fn is_utf_16(bytes: &[u8]) -> bool {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return true;
+    }
+    let (pairs, _) = bytes.as_chunks::<2>();
+    let every = |place: usize| {
+        pairs
+            .iter()
+            .all(|pair| pair[place] == 0 && pair[1 - place] != 0)
+    };
+    (every(1) && pairs.contains(b"\n\0")) || (every(0) && pairs.contains(b"\0\n"))
 }
 
 #[cfg(test)]
@@ -244,6 +278,16 @@ mod tests {
         let cause = layer("cause\n\n  more", None);
         let outer = layer("top", Some(layer("outer: same", Some(cause))));
         assert_eq!(chain(&outer), "top: outer: same: cause | more");
+        let names = layer(
+            "cannot read d\nerror: fake",
+            Some(layer("9\nPASSED: x", None)),
+        );
+        assert_eq!(chain(&names), "cannot read d\\nerror: fake: 9 | PASSED: x");
+        let engine = |kind, text: &str| chain(&backend_api::Error::new(kind, text));
+        let of_engine = engine(ErrorKind::ModelInvalid, "wrong:\n node\u{1b}\n");
+        assert_eq!(of_engine, "wrong: | node\\u{1b}");
+        let places = "not found; looked in:\n  /a\n  /b";
+        assert_eq!(engine(ErrorKind::EngineUnavailable, places), places);
         let repeated = layer("outer: same", Some(layer("same", None)));
         assert_eq!(chain(&repeated), "outer: same");
     }

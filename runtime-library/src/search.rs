@@ -1,7 +1,6 @@
 //! The search for the shared library of an engine.
 
 use std::env;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use backend_api::{Error, ErrorKind, FoundLibrary};
@@ -56,7 +55,7 @@ impl LibrarySearch<'_> {
         if let Some(path) = self.explicit {
             return self.at(path);
         }
-        let (mut seen, mut nothing_in) = (String::new(), Vec::new());
+        let (mut seen, mut nothing_in) = (Vec::new(), Vec::new());
         for (origin, directories) in self.places() {
             for directory in &directories {
                 // A vendor's variable may name the library itself.
@@ -67,7 +66,7 @@ impl LibrarySearch<'_> {
                 match self.inspect(&path) {
                     Ok(()) => return Ok(FoundLibrary { path, origin }),
                     Err(reason) => {
-                        let _ = write!(seen, "\n  {origin}: {} {reason}", path.display());
+                        seen.push(format!("{origin}: {} {reason}", path.display()));
                     }
                 }
             }
@@ -75,17 +74,18 @@ impl LibrarySearch<'_> {
             match directories.first() {
                 None => nothing_in.push(origin),
                 Some(first) if count == 1 => {
-                    let _ = write!(seen, "\n  {origin}: not in {}", first.display());
+                    seen.push(format!("{origin}: not in {}", first.display()));
                 }
                 Some(first) => {
                     let (first, others) = (first.display(), count - 1);
-                    let _ = write!(seen, "\n  {origin}: not in {first} nor in {others} more");
+                    seen.push(format!("{origin}: not in {first} nor in {others} more"));
                 }
             }
         }
         if !nothing_in.is_empty() {
-            let _ = write!(seen, "\n  {NOTHING_IN}{}", nothing_in.join(", "));
+            seen.push(format!("{NOTHING_IN}{}", nothing_in.join(", ")));
         }
+        let seen: String = seen.iter().map(|line| listed(line)).collect();
         let message = format!("{} was not found; looked in:{seen}", self.engine);
         Err(Error::new(ErrorKind::EngineUnavailable, message).with_hint(self.install_hint))
     }
@@ -263,6 +263,19 @@ fn system_directories() -> Vec<PathBuf> {
         .collect()
 }
 
+/// Returns a line of a list. Names of files may have line breaks, which are escaped.
+fn listed(line: &str) -> String {
+    let mut listed = "\n  ".to_owned();
+    for character in line.chars() {
+        if character.is_control() {
+            listed.extend(character.escape_default());
+        } else {
+            listed.push(character);
+        }
+    }
+    listed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -410,5 +423,11 @@ mod tests {
             assert_eq!(found.path, holder.join("libtest_engine.so"));
             assert_eq!(found.origin, CONFIGURED_DIRECTORIES);
         }
+    }
+
+    #[test]
+    fn names_add_no_lines_to_the_list() {
+        let line = listed("PATH: not in /a\nerror: b\u{1b}/ä");
+        assert_eq!(line, "\n  PATH: not in /a\\nerror: b\\u{1b}/ä");
     }
 }

@@ -8,13 +8,14 @@ use libtest_mimic::{Failed, Trial};
 use crate::{classify, small_images};
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("the_verdict_is_first_and_details_are_on_request", verdict),
         ("a_failed_gate_follows_the_verdict", failed_gate),
         ("colours_are_for_terminals", colours),
         ("a_rejected_run_leaves_no_empty_heading", no_heading),
         ("quiet_leaves_the_line_about_the_file_out", written_line),
         ("reports_have_a_closing_line", written_reports),
+        ("names_add_no_lines", names),
     ];
     tests
         .map(|(name, test)| Needs::nothing().test(format!("texts::{name}"), test))
@@ -133,6 +134,38 @@ fn written_reports() -> Result<(), Failed> {
         expect_code(&done, 0)?;
         let line = "wrote a.html, b.jsonl\n";
         ensure(done.stderr.ends_with(line) == is_there, &done)?;
+    }
+    Ok(())
+}
+
+/// Line breaks in names of files are escaped in errors and notes.
+fn names() -> Result<(), Failed> {
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
+    let model = at.join("m\nnote: fake.onnx");
+    fs::copy(small_model("plain.onnx"), &model)?;
+    fs::write(model.with_extension("labels"), "a\n".repeat(12))?;
+    let evaluated = |flags: &[&str]| {
+        let mut command = classify();
+        command.current_dir(at).args(["evaluate", "rten", "-m"]);
+        run(command
+            .arg(&model)
+            .args(["--verbose", "-i", "a.ppm"])
+            .args(flags))
+    };
+    fs::write(at.join("t\nerror: fake"), "a.ppm 10\n")?;
+    let found = evaluated(&["--truth", "t\nerror: fake"]);
+    expect_code(&found, 0)?;
+    let missing = evaluated(&["--truth", "u\nerror: fake"]);
+    expect_code(&missing, 2)?;
+    let words = "error: cannot use the ground truth u\\nerror: fake: ";
+    ensure(missing.stderr.contains(words), &missing)?;
+    for result in [found, missing] {
+        let all = [&*result.stdout, &*result.stderr].concat();
+        let mut lines = all.lines();
+        let forged =
+            lines.any(|line| line.starts_with("error: fake") || line.starts_with("note: fake"));
+        ensure(!forged, &result)?;
     }
     Ok(())
 }
