@@ -32,10 +32,8 @@ use crate::options::{EngineOptions, RunsOptions};
 use crate::resolve::Resolver;
 use crate::terminal::Messages;
 use evaluation::text::printable;
-use evaluation::{AddedImage, Problem, Run, run_names};
+use evaluation::{AddedImage, MOST_RUNS, Problem, Run, run_names};
 
-/// The largest number of runs. All of their models are in memory.
-const MOST_RUNS: usize = 16;
 /// The number of times that the thread lets others run before it sleeps until the next answer. Sleeping and waking take
 /// longer than a small model.
 const YIELDS: u32 = 8;
@@ -283,18 +281,25 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens all runs, one after the other. If one cannot be opened, the others are still opened.
+    /// Opens all runs, one after the other, next to `recorded` ones. If one cannot be opened, the others are still opened.
     ///
     /// # Errors
     ///
     /// If there are too many runs, or flags contradict each other.
-    pub fn open(options: &RunsOptions, messages: &Messages) -> anyhow::Result<Self> {
+    pub fn open(
+        options: &RunsOptions,
+        recorded: usize,
+        messages: &Messages,
+    ) -> anyhow::Result<Self> {
         let runs = &options.runs;
-        if runs.len() > MOST_RUNS {
-            let error = format!(
-                "there are {} runs, but a command takes at most {MOST_RUNS}",
-                runs.len()
-            );
+        let count = runs.len() + recorded;
+        if count > MOST_RUNS {
+            let those = match recorded {
+                0 => String::new(),
+                recorded => format!(" with the {recorded} recorded ones"),
+            };
+            let error =
+                format!("there are {count} runs{those}, but a command takes at most {MOST_RUNS}");
             return Err(Hinted::new(error, "name fewer runs").into());
         }
         let limits = runs.iter().find_map(|(_, engine)| engine.isolation);

@@ -37,5 +37,5 @@ pub use external::{ExternalOutputs, ExternalRun};
 pub use failure::{Failure, Problem};
 pub use provenance::{Machine, RunEntry, RunInfo};
 pub use recording::{Recorder, Recording, RecordingError};
-pub use run::{NamedImage, Run, artificial_image, run_names};
+pub use run::{MOST_RUNS, NamedImage, Run, artificial_image, run_names};
 pub use share::{Share, percent};

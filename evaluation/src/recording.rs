@@ -17,6 +17,7 @@ use crate::digest::{Digest, ImageDigests};
 use crate::external::ExternalOutputs;
 use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
+use crate::run::MOST_RUNS;
 use line::{Footer, Header, Image, KIND};
 
 pub use error::RecordingError;
@@ -62,31 +63,64 @@ struct Place {
     used: bool,
 }
 
+/// The lines of a recording.
+struct LineReader<R> {
+    file: BufReader<R>,
+    /// The last line.
+    bytes: Vec<u8>,
+}
+
+impl<R: Read + Seek> LineReader<R> {
+    /// Reads the next line and returns its length.
+    fn next(&mut self) -> Result<u64, RecordingError> {
+        self.bytes.clear();
+        let mut line = self.file.by_ref().take(MOST_LINE_BYTES);
+        let count = line
+            .read_until(b'\n', &mut self.bytes)
+            .map_err(RecordingError::Read)?;
+        if count as u64 == MOST_LINE_BYTES {
+            return Err(RecordingError::NotARecording);
+        }
+        Ok(count as u64)
+    }
+
+    /// Reads an earlier line again and returns to the line at `next`.
+    fn earlier(&mut self, place: &Place, next: u64) -> Result<Image, RecordingError> {
+        let image = image_at(&mut self.file, place)?;
+        let next = SeekFrom::Start(next);
+        self.file.seek(next).map_err(RecordingError::Read)?;
+        Ok(image)
+    }
+}
+
+/// Reads the line of an image.
+fn image_at<R: Read + Seek>(
+    file: &mut BufReader<R>,
+    place: &Place,
+) -> Result<Image, RecordingError> {
+    let mut line = vec![0; place.bytes as usize];
+    file.seek(SeekFrom::Start(place.start))
+        .and_then(|_| file.read_exact(&mut line))
+        .map_err(RecordingError::Read)?;
+    serde_json::from_slice(&line).map_err(|error| RecordingError::Read(io::Error::from(error)))
+}
+
 impl<R: Read + Seek> Recording<R> {
     /// Reads through a recording and finds its images. `file` is read from its start.
     ///
     /// # Errors
     ///
-    /// For a file that is not a recording, is incomplete, or has a later version.
+    /// For a file that is not a recording, is incomplete, has a later version or more than [`MOST_RUNS`] runs, or contradicts
+    /// itself.
     pub fn read(file: R) -> Result<Self, RecordingError> {
-        let mut file = BufReader::new(file);
-        file.rewind().map_err(RecordingError::Read)?;
-        let mut line = Vec::new();
-        let mut next = |line: &mut Vec<u8>| -> Result<u64, RecordingError> {
-            line.clear();
-            let count = file
-                .by_ref()
-                .take(MOST_LINE_BYTES)
-                .read_until(b'\n', line)
-                .map_err(RecordingError::Read)?;
-            if count as u64 == MOST_LINE_BYTES {
-                return Err(RecordingError::NotARecording);
-            }
-            Ok(count as u64)
+        let mut lines = LineReader {
+            file: BufReader::new(file),
+            bytes: Vec::new(),
         };
-        let mut start = next(&mut line)?;
+        lines.file.rewind().map_err(RecordingError::Read)?;
+        let mut start = lines.next()?;
         let header: Header =
-            serde_json::from_slice(&line).map_err(|_| RecordingError::NotARecording)?;
+            serde_json::from_slice(&lines.bytes).map_err(|_| RecordingError::NotARecording)?;
         if header.kind != KIND || header.runs.is_empty() {
             return Err(RecordingError::NotARecording);
         }
@@ -95,39 +129,55 @@ impl<R: Read + Seek> Recording<R> {
                 version: header.schema_version,
             });
         }
-        let mut places = HashMap::new();
+        if header.runs.len() > MOST_RUNS {
+            return Err(RecordingError::TooManyRuns {
+                runs: header.runs.len(),
+                limit: MOST_RUNS,
+            });
+        }
+        let mut places: HashMap<Digest, Place> = HashMap::new();
         let first_outputs = header.runs.iter().map(|_| FirstOutputs::default());
         let mut first_outputs: Vec<FirstOutputs> = first_outputs.collect();
         let mut images = 0;
         let complete = loop {
-            let bytes = next(&mut line)?;
-            let Ok(image) = serde_json::from_slice::<Image>(&line) else {
-                let footer = serde_json::from_slice::<Footer>(&line);
+            let bytes = lines.next()?;
+            let Ok(image) = serde_json::from_slice::<Image>(&lines.bytes) else {
+                let footer = serde_json::from_slice::<Footer>(&lines.bytes);
                 let footer = footer.is_ok_and(|footer| footer.images == images);
-                break footer && next(&mut line)? == 0;
+                break footer && lines.next()? == 0;
             };
             if image.outputs.len() != header.runs.len() {
                 break false;
             }
             images += 1;
+            let place = Place {
+                start,
+                bytes,
+                used: false,
+            };
+            start += bytes;
+            // Images with the same bytes have a line each, and one answer.
+            if let Some(earlier) = places.get(&image.sha256) {
+                let earlier = lines.earlier(earlier, start)?;
+                if !earlier.has_answers_of(&image) {
+                    return Err(RecordingError::Contradiction {
+                        path: image.path,
+                        earlier: earlier.path,
+                    });
+                }
+            } else {
+                places.insert(image.sha256, place);
+            }
             for (first, output) in first_outputs.iter_mut().zip(image.outputs) {
                 if let Some(output) = tensor(output) {
                     first.add_output(output);
                 }
             }
-            places.insert(
-                image.sha256,
-                Place {
-                    start,
-                    bytes,
-                    used: false,
-                },
-            );
-            start += bytes;
         };
         if !complete {
             return Err(RecordingError::Incomplete { images });
         }
+        let file = lines.file;
         let synsets = header.synsets.into_iter().chain(iter::repeat(None));
         let labels = header.labels.into_iter().zip(synsets);
         let labels = labels.map(|(names, of)| {
@@ -248,12 +298,7 @@ impl<R: Read + Seek> Recording<R> {
         let place = places.get_mut(file);
         let place = place.ok_or(RecordingError::UnknownImage)?;
         place.used = true;
-        let mut line = vec![0; place.bytes as usize];
-        lines
-            .seek(SeekFrom::Start(place.start))
-            .and_then(|_| lines.read_exact(&mut line))
-            .map_err(RecordingError::Read)?;
-        serde_json::from_slice(&line).map_err(|error| RecordingError::Read(io::Error::from(error)))
+        image_at(lines, place)
     }
 
     /// Returns the number of recorded images whose outputs were not requested.
@@ -439,5 +484,48 @@ mod tests {
         assert_eq!(scoring(ScoreKind::Auto), Some(Scoring::Probability));
         assert_eq!(scoring(ScoreKind::Softmax), Some(Scoring::Softmax));
         assert_eq!(scoring(ScoreKind::Raw), Some(Scoring::Raw));
+    }
+
+    /// Returns a recording whose lines are those at these places of [`recording`].
+    fn lines(places: &[usize], change: impl Fn(usize, &str) -> String) -> Vec<u8> {
+        let whole = String::from_utf8(recording()).unwrap();
+        let lines = places.iter().enumerate();
+        let mut text: Vec<String> = lines
+            .map(|(place, line)| change(place, whole.lines().nth(*line).unwrap()))
+            .collect();
+        text.push(format!("{{\"pictures\":{}}}\n", places.len() - 1));
+        text.join("\n").into_bytes()
+    }
+
+    #[test]
+    fn an_image_has_one_answer() {
+        let same = lines(&[0, 1, 2, 1], |_, line| line.to_owned());
+        let mut recording = Recording::read(Cursor::new(same)).unwrap();
+        assert_eq!(recording.unused(), 2);
+        let outputs = recording.outputs_of_file(&digests(1).file).unwrap();
+        assert_eq!(values(&outputs), [Some(vec![0.25, 0.75]), None]);
+        for (from, to) in [("0.75", "0.5"), (",1.0]", ",2.0]"), ("0.25", "null")] {
+            let text = lines(&[0, 1, 2, 1], |place, line| match place {
+                3 => line.replace(from, to).replace("0.jpg", "copy.jpg"),
+                _ => line.to_owned(),
+            });
+            let error = Recording::read(Cursor::new(text)).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the recording has different answers for copy.jpg and for 0.jpg, which have the same SHA-256"
+            );
+        }
+    }
+
+    #[test]
+    fn the_runs_of_a_recording_have_a_limit() {
+        let recording = |runs: usize| {
+            let runs = (0..runs).map(|number| run(&number.to_string())).collect();
+            let written = Recorder::start(Vec::new(), runs).unwrap().finish().unwrap();
+            Recording::read(Cursor::new(written))
+        };
+        assert_eq!(recording(MOST_RUNS).unwrap().runs().len(), MOST_RUNS);
+        let error = recording(MOST_RUNS + 1).unwrap_err().to_string();
+        assert_eq!(error, "the recording has 17 runs, more than 16");
     }
 }

@@ -11,6 +11,9 @@ use image_classification::{
 
 use crate::provenance::{ModelFiles, RunEntry, RunInfo};
 
+/// The largest number of runs of a command, recorded ones included. The models of the others are in memory together.
+pub const MOST_RUNS: usize = 16;
+
 /// An image with the name that results have for it, which is a path where there is one.
 #[derive(Debug)]
 pub struct NamedImage {

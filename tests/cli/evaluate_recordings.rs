@@ -12,11 +12,13 @@ use crate::{classify, small_images};
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 6] = [
         ("a_recorded_run_is_the_reference", reference),
         ("another_model_needs_its_flag", other_model),
         ("images_have_to_be_those_recorded", images),
         ("recorded_runs_have_their_own_labels", labels),
+        ("recorded_runs_count_for_the_limit", limit),
+        ("contradicting_answers_are_rejected", contradiction),
     ];
     let trial =
         |(name, test): (&str, Test)| Trial::test(format!("evaluate_recordings::{name}"), test);
@@ -153,4 +155,89 @@ fn labels() -> Result<(), Failed> {
     let (_, json) = evaluate(at, "plain.onnx", &BOTH, &flags, 0)?;
     let counts = [0, 1].map(|run| json["runs"][run]["top"]["1"]["count"].as_u64());
     ensure(counts == [Some(2), Some(0)], counts)
+}
+
+/// Records a run and returns the lines of the recording.
+fn recorded(at: &Path) -> Result<Vec<Value>, Failed> {
+    fs::write(at.join("truth"), "a.ppm 10\nb.ppm 10\n")?;
+    evaluate(at, "plain.onnx", &BOTH, &["--record", "old.jsonl"], 0)?;
+    let text = fs::read_to_string(at.join("old.jsonl"))?;
+    let lines = text.lines().map(serde_json::from_str);
+    Ok(lines.collect::<Result<_, _>>()?)
+}
+
+fn write(at: &Path, lines: &[Value]) -> Result<(), Failed> {
+    let lines = lines.iter().map(|line| format!("{line}\n"));
+    Ok(fs::write(at.join("old.jsonl"), lines.collect::<String>())?)
+}
+
+fn limit() -> Result<(), Failed> {
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
+    let lines = recorded(at)?;
+    for (runs, words) in [
+        (
+            16,
+            "there are 17 runs with the 16 recorded ones, but a command takes at most 16",
+        ),
+        (32, "the recording has 32 runs, more than 16"),
+    ] {
+        let mut lines = lines.clone();
+        let repeated = |one: &Value| Value::from(vec![one[0].clone(); runs]);
+        lines[0]["runs"] = repeated(&lines[0]["runs"]);
+        for line in &mut lines[1..3] {
+            line["outputs"] = repeated(&line["outputs"]);
+        }
+        write(at, &lines)?;
+        for command in ["compare", "evaluate"] {
+            let mut classify = classify();
+            classify.current_dir(at);
+            classify.args([
+                command,
+                "rten",
+                "--against",
+                "old.jsonl",
+                "-i",
+                "a.ppm",
+                "-m",
+            ]);
+            classify.arg(small_model("plain.onnx"));
+            if command == "evaluate" {
+                classify.args(["--truth", "truth"]);
+            }
+            let result = run(&mut classify);
+            expect_code(&result, 2)?;
+            ensure(result.stderr.contains(words), &result)?;
+        }
+    }
+    Ok(())
+}
+
+fn contradiction() -> Result<(), Failed> {
+    let (directory, ..) = small_images()?;
+    let at = directory.path();
+    let lines = recorded(at)?;
+    let with = |other: Value| {
+        let count = serde_json::json!({"pictures": 3});
+        write(
+            at,
+            &[
+                lines[0].clone(),
+                lines[1].clone(),
+                lines[2].clone(),
+                other,
+                count,
+            ],
+        )
+    };
+    let flags = ["--against", "old.jsonl"];
+    with(lines[1].clone())?;
+    evaluate(at, "plain.onnx", &BOTH, &flags, 0)?;
+    let mut other = lines[1].clone();
+    other["path"] = "again".into();
+    other["outputs"][0][0] = 0.5.into();
+    with(other)?;
+    let (result, _) = evaluate(at, "plain.onnx", &BOTH, &flags, 2)?;
+    let words = "the recording has different answers for again and for a.ppm";
+    ensure(result.stderr.contains(words), &result)
 }

@@ -45,7 +45,9 @@ pub fn run(mut options: EvaluateOptions, messages: &mut Messages) -> anyhow::Res
     let inputs = options.runs.inputs.list.iter();
     let failed = inputs.map(|input| input.problem.is_some());
     options.warn_missing(&images, failed, &truth, messages);
-    let session = Session::open(&options.runs, messages)?;
+    let recorded = files.recording.as_ref();
+    let recorded = recorded.map_or(0, |it| it.runs().len());
+    let session = Session::open(&options.runs, recorded, messages)?;
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.runs.inputs.list);
     let (report, reports, recorded) =

@@ -191,7 +191,7 @@ fn answers(
 
 /// Opens all runs of a shard: another machine may have what is missing here.
 fn open_runs(options: &RunsOptions, messages: &mut Messages) -> anyhow::Result<Session> {
-    let session = Session::open(options, messages)?;
+    let session = Session::open(options, 0, messages)?;
     session.report_failures(messages);
     if session.ready().count() < session.entries.len() {
         let hint = "fix the errors above, and run the shard again";

@@ -16,31 +16,71 @@ pub enum Majority {
 }
 
 impl Majority {
-    /// Finds the largest group of `runs` runs in which all agree with each other; `agree` compares two.
-    /// Of equally large groups it takes the first. There are at most a few runs: all groups are tried.
+    /// Finds the largest group of `runs` runs in which all agree with each other; `agree` compares two, once for each pair.
+    /// Of equally large groups it takes the one without the last runs. The time may double with each run: commands take at
+    /// most [`MOST_RUNS`](crate::MOST_RUNS).
     pub fn find(runs: usize, agree: impl Fn(usize, usize) -> bool) -> Self {
-        let members = |group: u32| (0..runs).filter(move |run| group >> run & 1 == 1);
-        let is_clique =
-            |group: u32| members(group).all(|a| members(group).all(|b| a >= b || agree(a, b)));
-        let largest = (1..1_u32 << runs)
-            .filter(|&group| is_clique(group))
-            .max_by_key(|group| (group.count_ones(), std::cmp::Reverse(*group)))
-            .unwrap_or(0);
-        let size = largest.count_ones() as usize;
-        if size == runs {
-            Self::All
-        } else if size * 2 > runs {
-            Self::Most {
-                others: (0..runs).filter(|run| largest >> run & 1 == 0).collect(),
-            }
-        } else {
-            Self::None
+        let with_earlier = |run: usize| (0..run).map(|earlier| agree(earlier, run)).collect();
+        let mut search = Search {
+            agreement: (0..runs).map(with_earlier).collect(),
+            group: Vec::new(),
+            // A smaller group is no majority.
+            size: runs / 2,
+            largest: None,
+        };
+        search.extend(&(0..runs).collect::<Vec<_>>());
+        match search.largest {
+            None => Self::None,
+            Some(group) if group.len() == runs => Self::All,
+            Some(group) => Self::Most {
+                others: (0..runs).filter(|run| !group.contains(run)).collect(),
+            },
         }
+    }
+}
+
+/// A search by branch and bound.
+struct Search {
+    /// For each run those before it, true if they agree with it.
+    agreement: Vec<Vec<bool>>,
+    /// Runs that agree with each other.
+    group: Vec<usize>,
+    /// The size that a group has to exceed.
+    size: usize,
+    largest: Option<Vec<usize>>,
+}
+
+impl Search {
+    /// Finds the largest group of `group` and some of the `candidates`, all of which agree with `group`.
+    fn extend(&mut self, candidates: &[usize]) {
+        if self.group.len() + candidates.len() <= self.size {
+            return;
+        }
+        let Some((last, before)) = candidates.split_last() else {
+            self.size = self.group.len();
+            self.largest = Some(self.group.clone());
+            return;
+        };
+        let agreement = &self.agreement[*last];
+        let agreeing: Vec<usize> = before
+            .iter()
+            .copied()
+            .filter(|run| agreement[*run])
+            .collect();
+        // A run that agrees with all others is in a largest group.
+        if agreeing.len() < before.len() {
+            self.extend(before);
+        }
+        self.group.push(*last);
+        self.extend(&agreeing);
+        self.group.pop();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -56,5 +96,52 @@ mod tests {
             Majority::Most { others: vec![2] }
         );
         assert_eq!(Majority::find(4, |a, b| a / 2 == b / 2), Majority::None);
+    }
+
+    /// Tries all groups.
+    fn by_all_groups(runs: usize, agree: &dyn Fn(usize, usize) -> bool) -> Majority {
+        let members = |group: u32| (0..runs).filter(move |run| group >> run & 1 == 1);
+        let is_group =
+            |group: &u32| members(*group).all(|a| members(*group).all(|b| a >= b || agree(a, b)));
+        let groups = (0..1_u32 << runs).filter(is_group);
+        let largest = groups.max_by_key(|group| (group.count_ones(), std::cmp::Reverse(*group)));
+        let largest = largest.unwrap_or(0);
+        match largest.count_ones() as usize {
+            size if size == runs => Majority::All,
+            size if size * 2 > runs => Majority::Most {
+                others: (0..runs).filter(|run| largest >> run & 1 == 0).collect(),
+            },
+            _ => Majority::None,
+        }
+    }
+
+    #[test]
+    fn the_group_is_that_of_a_search_of_all_groups() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..500 {
+            let runs = random.usize(3..9);
+            let share = random.f64();
+            let pairs: Vec<bool> = (0..64).map(|_| random.f64() < share).collect();
+            let agree = |a: usize, b: usize| pairs[a.min(b) * 8 + a.max(b)];
+            assert_eq!(Majority::find(runs, agree), by_all_groups(runs, &agree));
+        }
+    }
+
+    #[test]
+    fn many_runs_have_a_majority_and_each_pair_is_compared_once() {
+        for runs in [16, 31, 32, 33, 64, 200] {
+            let calls = Cell::new(0);
+            let find = |off: usize| {
+                calls.set(0);
+                Majority::find(runs, |a, b| {
+                    calls.set(calls.get() + 1);
+                    a != off && b != off
+                })
+            };
+            assert_eq!(find(runs), Majority::All);
+            assert_eq!(calls.get(), runs * (runs - 1) / 2);
+            assert_eq!(find(1), Majority::Most { others: vec![1] });
+            assert_eq!(Majority::find(runs, |_, _| false), Majority::None);
+        }
     }
 }

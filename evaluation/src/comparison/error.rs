@@ -19,6 +19,14 @@ pub enum ComparisonError {
         /// The names of all runs.
         runs: Vec<String>,
     },
+    /// There are too many runs.
+    #[error("there are {runs} runs, more than {limit}")]
+    TooManyRuns {
+        /// The number of runs, recorded ones included.
+        runs: usize,
+        /// The largest number of runs.
+        limit: usize,
+    },
     /// The preprocessing of a run differs from the reference's.
     #[error("its preprocessing differs from {reference}: {}", .differences.join(", "))]
     OtherPreprocessing {
@@ -95,6 +103,7 @@ impl ComparisonError {
     pub fn hint(&self) -> &str {
         match self {
             Self::UnknownReference { .. } => "write the reference exactly like the run",
+            Self::TooManyRuns { .. } => "name fewer runs",
             Self::OtherPreprocessing { .. } => {
                 "one of the two may be wrong; an evaluation accepts models with different preprocessing"
             }

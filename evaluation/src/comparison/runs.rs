@@ -13,6 +13,7 @@ use crate::digest::ImageDigests;
 use crate::failure::Problem;
 use crate::provenance::{RunEntry, RunInfo};
 use crate::recording::{Recording, RecordingError};
+use crate::run::MOST_RUNS;
 use crate::text::chain;
 
 /// The runs of a comparison, in the order of the report. Those that cannot be compared with the reference are rejected.
@@ -31,11 +32,17 @@ impl ComparedRuns {
     ///
     /// # Errors
     ///
-    /// [`ComparisonError::UnknownReference`].
+    /// [`ComparisonError::UnknownReference`], and [`ComparisonError::TooManyRuns`] for more than [`MOST_RUNS`].
     pub fn new(
         mut entries: Vec<RunEntry>,
         reference: Option<&str>,
     ) -> Result<Self, ComparisonError> {
+        if entries.len() > MOST_RUNS {
+            return Err(ComparisonError::TooManyRuns {
+                runs: entries.len(),
+                limit: MOST_RUNS,
+            });
+        }
         let requested = match reference {
             None => 0,
             Some(name) => entries

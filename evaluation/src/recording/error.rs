@@ -25,6 +25,26 @@ pub enum RecordingError {
         /// The version of the schema.
         version: u32,
     },
+    /// The recording has too many runs.
+    #[error("the recording has {runs} runs, more than {limit}")]
+    TooManyRuns {
+        /// The number of runs.
+        runs: usize,
+        /// The largest number of runs.
+        limit: usize,
+    },
+    /// Two lines with the same SHA-256 of the image have different answers.
+    #[error(
+        "the recording has different answers for {} and for {}, which have the same SHA-256",
+        printable(.path),
+        printable(.earlier)
+    )]
+    Contradiction {
+        /// The image of the later line.
+        path: String,
+        /// The image of the earlier line.
+        earlier: String,
+    },
     /// The recording ends early, or a line is damaged.
     #[error("the recording is damaged or incomplete after {images} images")]
     Incomplete {
@@ -102,7 +122,11 @@ impl RecordingError {
             Self::Version { .. } => {
                 "read it with the version of classify that wrote it, or record again"
             }
+            Self::TooManyRuns { .. } => "record fewer runs",
             Self::Incomplete { .. } => "record again",
+            Self::Contradiction { .. } => {
+                "record again, with one of the images that have the same bytes"
+            }
             Self::UnknownImage => "give the images that were recorded, or record again",
             Self::OtherPreparation { .. } => "record again with this version of classify",
             Self::UnknownName { .. } => "give the images whose outputs were computed",

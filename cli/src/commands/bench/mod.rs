@@ -35,7 +35,7 @@ pub fn run(mut args: BenchArgs, messages: &mut Messages) -> anyhow::Result<()> {
     let (plan, format) = (Plan::new(&args), args.format);
     let mut options = options(args)?;
     note(&options, made_up.is_some(), messages);
-    let mut session = Session::open(&options, messages)?;
+    let mut session = Session::open(&options, 0, messages)?;
     session.decide_readings(&options, messages);
     session.report_failures(messages);
     let inputs = std::mem::take(&mut options.inputs.list);

@@ -33,7 +33,8 @@ pub fn run(mut options: CompareOptions, messages: &mut Messages) -> anyhow::Resu
     let recording = recording.map(|path| open_recording(path, options.runs.scores, messages));
     let recording = recording.transpose()?;
     options.runs.note_defaults(messages);
-    let session = Session::open(&options.runs, messages)?;
+    let recorded = recording.as_ref().map_or(0, |it| it.runs().len());
+    let session = Session::open(&options.runs, recorded, messages)?;
     let inputs = std::mem::take(&mut options.runs.inputs.list);
     let recordings = Outputs { recording, record };
     let Compared {
