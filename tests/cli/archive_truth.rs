@@ -7,12 +7,13 @@ use std::process::Command;
 use classify_tests::{Needs, ensure, expect_code, run, small_model};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
+use tar::{Builder, EntryType};
 
-use crate::archives::{archive, ppm};
+use crate::archives::{add_raw, archive, ppm};
 use crate::classify;
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 6] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 7] = [
         ("ground_truth_without_an_image_is_counted", truth_alone),
         ("webdataset_classes_are_ground_truth", webdataset),
         (
@@ -21,6 +22,7 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
         ),
         ("forms_of_class_ids_are_read", forms_of_classes),
         ("an_empty_class_is_one_error", empty_class),
+        ("classes_belong_to_exact_names", exact_names),
         ("an_archive_may_be_named_after_its_class", class_archives),
     ];
     tests
@@ -226,4 +228,31 @@ fn truth_alone() -> Result<(), Failed> {
     expect_code(&evaluated, 0)?;
     let note = "skipped 2 non-image files (1 .cls, 1 .json)";
     ensure(evaluated.stderr.contains(note), &evaluated)
+}
+
+fn exact_names() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let at = |name: &str| directory.path().join(name);
+    let mut builder = Builder::new(Vec::new());
+    for (number, sample) in ["0", "./0", "d/1", "d//1"].into_iter().enumerate() {
+        let class = (number + 1).to_string();
+        let image = ppm(number);
+        for (ending, bytes) in [("ppm", &image[..]), ("cls", class.as_bytes())] {
+            let name = format!("{sample}.{ending}");
+            add_raw(&mut builder, EntryType::Regular, &name, bytes)?;
+        }
+    }
+    fs::write(at("some.tar"), builder.into_inner()?)?;
+    let mut command = classify();
+    command.args(["evaluate", "onnx", "--quiet", "--color", "rgb", "-m"]);
+    command.arg(small_model("plain.onnx")).arg("-i");
+    command
+        .arg(at("some.tar"))
+        .arg("--report")
+        .arg(at("r.json"));
+    expect_code(&run(&mut command), 0)?;
+    let report: Value = serde_json::from_str(&fs::read_to_string(at("r.json"))?)?;
+    let wrong = &report["runs"][0]["wrong"];
+    let classes = [0, 1, 2, 3].map(|image| wrong[image]["class_id"].as_u64());
+    ensure(classes == [1, 2, 3, 4].map(Some), &report)
 }

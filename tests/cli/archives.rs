@@ -52,7 +52,7 @@ fn header(kind: EntryType, bytes: usize) -> Header {
 }
 
 /// A member with exactly this name, which a builder would clean.
-fn add_raw(
+pub fn add_raw(
     builder: &mut Builder<Vec<u8>>,
     kind: EntryType,
     name: &str,

@@ -12,7 +12,7 @@ use crate::classify;
 type Test = fn() -> Result<(), Failed>;
 
 pub fn trials() -> Vec<Trial> {
-    let tests: [(&str, Test); 13] = [
+    let tests: [(&str, Test); 15] = [
         ("synset_directories_are_classes_of_imagenet", synsets),
         ("synsets_need_to_know_the_background", background),
         ("loc_val_solution_is_read_as_it_is", loc_solution),
@@ -26,6 +26,8 @@ pub fn trials() -> Vec<Trial> {
         ("unknown_classes_are_one_error", unknown),
         ("entries_that_fit_several_images_are_one_error", shared),
         ("columns_are_chosen_by_a_flag", columns),
+        ("quotes_in_a_header_shift_no_column", quoted_header),
+        ("files_that_are_no_text_are_named", no_text),
     ];
     let trial = |(name, test): (&str, Test)| Trial::test(format!("datasets::{name}"), test);
     tests.into_iter().map(trial).collect()
@@ -410,4 +412,40 @@ fn columns() -> Result<(), Failed> {
         result.stderr.contains("--truth-columns has 1 names"),
         &result,
     )
+}
+
+fn quoted_header() -> Result<(), Failed> {
+    let images = Images::new(&["a.ppm"])?;
+    let header = "file_name,\"caption, en\",label,prediction";
+    images.write("truth.csv", &format!("{header}\na.ppm,x,7,10\n"))?;
+    for flags in [
+        &["--truth", "truth.csv"][..],
+        &["--truth", "truth.csv", "--truth-columns", "file_name,label"],
+    ] {
+        let (_, json) = images.evaluate("plain.onnx", flags, 0)?;
+        expect_wrong(&json, &[("a.ppm", 7)])?;
+    }
+    images.write("truth.csv", "file_name,\"caption\nen\",label\na.ppm,x,7\n")?;
+    let (result, _) = images.evaluate("plain.onnx", &["--truth", "truth.csv"], 2)?;
+    let words = "the quotes of the header in line 1 do not end on that line";
+    ensure(result.stderr.contains(words), &result)
+}
+
+fn no_text() -> Result<(), Failed> {
+    let images = Images::new(&["a.ppm"])?;
+    for (bytes, words) in [
+        (
+            &b"\xff\xfea\0 \x001\0\n\0"[..],
+            "truth: it is UTF-16\nhint: save",
+        ),
+        (
+            b"\x1f\x8b\x08\0\0\0\0\0\0\0",
+            "truth: it is gzip\nhint: decompress",
+        ),
+    ] {
+        fs::write(images.directory.path().join("truth"), bytes)?;
+        let (result, _) = images.evaluate("plain.onnx", &["--truth", "truth"], 2)?;
+        ensure(result.stderr.contains(words), &result)?;
+    }
+    Ok(())
 }

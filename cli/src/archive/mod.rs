@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use evaluation::accuracy::repeated_key;
 use image_classification::{DecodeError, Image};
 use serde_json::{Number, Value};
 use tar::EntryType;
@@ -294,6 +295,9 @@ fn read_truth(
 fn classes_of_json(text: &str) -> Result<Vec<String>, String> {
     let value: Value =
         serde_json::from_str(text).map_err(|error| format!("its .json is damaged: {error}"))?;
+    if let Some(key) = repeated_key(text) {
+        return Err(format!("its .json has the key {key:?} twice"));
+    }
     let found = match &value {
         Value::Object(object) => TRUTH_KEYS.iter().find_map(|key| object.get(*key)),
         other => Some(other),
@@ -356,5 +360,7 @@ mod tests {
         for wrong in ["{", "{}", r#"{"cls": true}"#, r#"{"cls": [null]}"#] {
             assert!(classes(wrong).is_err(), "{wrong}");
         }
+        let twice = classes(r#"{"cls": 1, "width": 8, "cls": 243}"#).unwrap_err();
+        assert_eq!(twice, "its .json has the key \"cls\" twice");
     }
 }

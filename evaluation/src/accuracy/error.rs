@@ -42,6 +42,16 @@ pub enum GroundTruthError {
         /// The largest number of columns.
         limit: usize,
     },
+    /// The path of an image has too many parts.
+    #[error("line {line} has an image whose path has {parts} parts, more than {limit}")]
+    TooManyParts {
+        /// The line, from 1.
+        line: usize,
+        /// The number of names of directories, with the image's own.
+        parts: usize,
+        /// The largest number of parts.
+        limit: usize,
+    },
     /// An image has too many classes.
     #[error("line {line} has more than {limit} classes of an image")]
     TooManyClasses {
@@ -49,6 +59,14 @@ pub enum GroundTruthError {
         line: usize,
         /// The largest number of classes.
         limit: usize,
+    },
+    /// The file is not text.
+    #[error("it is {what}")]
+    NotText {
+        /// The kind of file.
+        what: &'static str,
+        /// The next step for the user.
+        hint: &'static str,
     },
     /// The file has no entries.
     #[error("it has no entries")]
@@ -100,11 +118,27 @@ pub enum GroundTruthError {
     /// The file has names of classes, and no images.
     #[error("it is a list of synsets and their names, and names no images")]
     SynsetWords,
-    /// Several columns could be the class.
-    #[error("the columns {} could each be the class", quoted(.columns))]
+    /// Several columns or keys could be the class.
+    #[error("line {line}: {} could each be the class", quoted(.columns))]
     ClassColumns {
+        /// The line, from 1.
+        line: usize,
         /// The names of the columns.
         columns: Vec<String>,
+    },
+    /// Several columns have the name of the image's or the class's.
+    #[error("line {line} has several columns \"{}\"", printable(.column))]
+    RepeatedColumn {
+        /// The line, from 1.
+        line: usize,
+        /// The name of the columns.
+        column: String,
+    },
+    /// The header goes on in the next line.
+    #[error("the quotes of the header in line {line} do not end on that line")]
+    OpenHeader {
+        /// The line, from 1.
+        line: usize,
     },
     /// The header lacks a column that was requested.
     #[error("there is no column \"{}\", but {}", printable(.column), quoted(.columns))]
@@ -339,13 +373,17 @@ impl GroundTruthError {
                     .to_owned()
             }
             Self::JsonLine { .. } => {
-                "write an object such as {\"file_name\": \"a.jpg\", \"label\": \"cat\"} in each line".to_owned()
+                "write an object such as {\"file_name\": \"a.jpg\", \"label\": \"cat\"} in each line, with the same keys".to_owned()
             }
+            Self::TooManyParts { .. } => "write the end of the path alone".to_owned(),
+            Self::NotText { hint, .. } => (*hint).to_owned(),
+            Self::RepeatedColumn { .. } => "rename or remove one of them".to_owned(),
+            Self::OpenHeader { .. } => "write the header on one line".to_owned(),
             Self::Boxes { .. } => "give ImageNet's LOC_val_solution.csv as it is".to_owned(),
             Self::SynsetWords => {
                 "give it as `labels`, and as `truth` a file that names images".to_owned()
             }
-            Self::ClassColumns { columns } => format!(
+            Self::ClassColumns { columns, .. } => format!(
                 "choose one with `truth_columns`, such as `truth_columns = IMAGE,{}`",
                 columns.first().map_or("CLASS", String::as_str)
             ),

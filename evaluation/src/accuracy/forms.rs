@@ -1,19 +1,12 @@
 //! Forms of files with ground truth that datasets come with.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use super::error::GroundTruthError;
 use super::imagenet::is_synset;
 use crate::text::{counted, grouped};
 
-/// The most keys of an object that an error names.
-const FEW_KEYS: usize = 5;
-/// The most characters of each.
-const FEW_CHARACTERS: usize = 60;
 /// The most characters of a line in an error.
 pub(super) const LINE: usize = 200;
 
@@ -118,54 +111,6 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-/// Returns the name of an image and its classes from a line of JSON, with the columns that `image` and `class` name in
-/// the order of preference.
-pub(super) fn json_line(
-    line: usize,
-    text: &str,
-    images: &[&str],
-    classes: &[&str],
-) -> Result<(PathBuf, Vec<String>), GroundTruthError> {
-    let damaged = |detail: String| GroundTruthError::JsonLine { line, detail };
-    let object: Value = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-    let Value::Object(object) = object else {
-        return Err(damaged("it is not an object".to_owned()));
-    };
-    let find = |names: &[&str]| names.iter().find_map(|name| object.get(*name));
-    let keys = || {
-        let few = object.keys().take(FEW_KEYS);
-        let few: Vec<String> = few.map(|key| shortened(key, FEW_CHARACTERS)).collect();
-        let more = object.len() - few.len();
-        let more = (more > 0).then(|| format!(" and {} more", grouped(more)));
-        format!("{}{}", few.join(", "), more.unwrap_or_default())
-    };
-    let (Some(image), Some(class)) = (find(images), find(classes)) else {
-        let detail = format!("it has no image and class, but the keys {}", keys());
-        return Err(damaged(detail));
-    };
-    let Value::String(image) = image else {
-        let image = shortened(&image.to_string(), LINE);
-        return Err(damaged(format!("the image is {image}, not a text")));
-    };
-    let one = |value: &Value| match value {
-        Value::String(class) => Some(class.clone()),
-        Value::Number(id) if id.is_i64() || id.is_u64() => Some(id.to_string()),
-        _ => None,
-    };
-    let classes = match class {
-        Value::Null => Some(Vec::new()),
-        Value::Array(classes) => classes.iter().map(one).collect(),
-        class => one(class).map(|class| vec![class]),
-    };
-    let classes = classes.ok_or_else(|| {
-        let class = shortened(&class.to_string(), LINE);
-        damaged(format!(
-            "the class is {class}, not a text, an id or a list of them"
-        ))
-    })?;
-    Ok((PathBuf::from(image), classes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,52 +129,6 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(classes_of_boxes(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn json_lines_have_an_image_and_classes() {
-        let read = |text: &str| json_line(7, text, &["file_name"], &["label", "tags"]);
-        for (text, expected) in [
-            (r#"{"file_name": "a.png", "label": 3}"#, vec!["3"]),
-            (r#"{"label": "cat", "file_name": "a.png"}"#, vec!["cat"]),
-            (
-                r#"{"file_name": "a.png", "tags": ["x", 4]}"#,
-                vec!["x", "4"],
-            ),
-            (r#"{"file_name": "a.png", "label": null}"#, vec![]),
-        ] {
-            let (image, classes) = read(text).unwrap();
-            assert_eq!(
-                (image, classes),
-                (
-                    "a.png".into(),
-                    expected.into_iter().map(str::to_owned).collect()
-                )
-            );
-        }
-        let many: Vec<String> = (0..200)
-            .map(|key| format!("\"{key}.jpg\": {key}"))
-            .collect();
-        let error = read(&format!("{{{}}}", many.join(",")))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.ends_with(" and 195 more") && error.len() < 200,
-            "{error}"
-        );
-        for (text, words) in [
-            ("[]", "line 7: it is not an object"),
-            ("{", "line 7: EOF"),
-            (
-                r#"{"file_name": "a", "text": "b"}"#,
-                "the keys file_name, text",
-            ),
-            (r#"{"file_name": 1, "label": "b"}"#, "the image is 1"),
-            (r#"{"file_name": "a", "label": 1.5}"#, "the class is 1.5"),
-        ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
         }
     }
 }

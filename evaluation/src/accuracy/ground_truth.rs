@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ enum Source {
     Entries {
         entries: Entries,
         /// The image that took each entry.
-        used: BTreeMap<PathBuf, PathBuf>,
+        used: BTreeMap<OsString, PathBuf>,
         form: TruthForm,
     },
     /// The directory that contains an image.
@@ -47,7 +48,8 @@ impl GroundTruth {
     /// # Errors
     ///
     /// For a file that cannot be read or is larger than [`MOST_BYTES`](Self::MOST_BYTES), a line without a class, more than
-    /// 3,670,016 entries, a line of more than 4 MiB or 1024 columns, and an image with more than 4096 classes.
+    /// 3,670,016 entries, a line of more than 4 MiB or 1024 columns, and an image with more than 4096 classes or a path of
+    /// more than 256 parts. For a file that is no text, two columns or keys that could be the class, and a repeated one.
     pub fn read(file: impl Read) -> Result<Self, GroundTruthError> {
         Self::read_columns(file, None)
     }
@@ -73,7 +75,7 @@ impl GroundTruth {
         })
     }
 
-    /// Returns the classes that archives have for their images, with the images' names.
+    /// Returns the classes that archives have for their images, with the images' exact names.
     pub fn members(images: impl IntoIterator<Item = (PathBuf, Vec<String>)>) -> Self {
         let mut entries = Entries::default();
         for (place, (name, classes)) in images.into_iter().enumerate() {
@@ -233,7 +235,7 @@ impl GroundTruth {
                 let Some(entry) = find(entries, image, *form) else {
                     return Ok(None);
                 };
-                let earlier = used.entry(entry).or_insert_with(|| image.to_owned());
+                let earlier = used.entry(entry.into()).or_insert_with(|| image.to_owned());
                 if earlier != image {
                     return Err(GroundTruthError::SharedEntry {
                         earlier: earlier.clone(),
@@ -294,7 +296,7 @@ impl GroundTruth {
                 return None;
             }
             let written: Vec<&str> = entries.classes(name)?.collect();
-            let is_several = lookup.classes(&written, None).ok()?.len() > 1;
+            let is_several = lookup.find(&written, None).ok()?.len() > 1;
             is_several.then_some((entries.last_line(name)?, name))
         });
         let Some((line, name)) = several.min() else {
@@ -315,7 +317,7 @@ impl GroundTruth {
         };
         let mut surplus: Vec<&Path> = entries
             .images()
-            .filter(|path| !used.contains_key(*path))
+            .filter(|path| !used.contains_key(path.as_os_str()))
             .collect();
         surplus.sort();
         surplus
@@ -328,14 +330,14 @@ fn check_shared(
     form: TruthForm,
     images: &[PathBuf],
 ) -> Result<(), GroundTruthError> {
-    let mut taken: HashMap<PathBuf, &Path> = HashMap::new();
+    let mut taken: HashMap<OsString, &Path> = HashMap::new();
     let mut shared: BTreeSet<PathBuf> = BTreeSet::new();
     let mut first: Option<(PathBuf, [PathBuf; 2])> = None;
     for image in images {
         let Some(entry) = find(entries, image, form) else {
             continue;
         };
-        let earlier = *taken.entry(entry.clone()).or_insert(image);
+        let earlier = *taken.entry(entry.clone().into_os_string()).or_insert(image);
         if earlier == image {
             continue;
         }
@@ -374,20 +376,20 @@ fn most_alike(entries: &Entries, image: Option<&PathBuf>) -> PathBuf {
         .unwrap_or_default()
 }
 
-/// Returns the entry for an image: its path as it is, or the longest end of it that is there.
+/// Returns the entry for an image.
 fn find(entries: &Entries, image: &Path, form: TruthForm) -> Option<PathBuf> {
-    if form == TruthForm::LocSolution {
+    match form {
         // Its ids are names without an ending.
-        let id = PathBuf::from(image.file_stem()?);
-        return entries.contains(&id).then_some(id);
+        TruthForm::LocSolution => {
+            let id = image.file_stem()?;
+            entries.contains(id).then(|| id.into())
+        }
+        // Classes of an image are those next to it.
+        TruthForm::ArchiveMembers => entries
+            .contains(image.as_os_str())
+            .then(|| image.to_owned()),
+        _ => entries.longest_end(image),
     }
-    if entries.contains(image) {
-        return Some(image.to_owned());
-    }
-    let parts: Vec<_> = image.components().collect();
-    (0..parts.len())
-        .map(|start| parts[start..].iter().collect::<PathBuf>())
-        .find(|end| entries.contains(end))
 }
 
 #[cfg(test)]
@@ -628,5 +630,35 @@ mod tests {
             text.contains("line 4: a.jpg has the classes \"1\" and \"2\""),
             "{text}"
         );
+    }
+
+    #[test]
+    fn classes_of_other_images_are_not_compared_with_all_labels() {
+        // To compare so many would not end.
+        let class = format!("{}|{}", "x".repeat(120), "y".repeat(120));
+        let entries = (0..100_000).map(|number| format!("{number}.jpg\t{class}{number}\n"));
+        let truth = parse(&entries.collect::<String>()).unwrap();
+        let names = (0..1000).map(|number| format!("{}{number}", "z".repeat(240)));
+        let lookup = ClassLookup::new(Some(&Labels::from_names(names.collect())), 0);
+        truth.check_single(&lookup).unwrap();
+    }
+
+    #[test]
+    fn members_are_found_by_their_exact_names() {
+        let member = |name: &str, class: &str| (PathBuf::from(name), vec![class.to_owned()]);
+        let mut truth = GroundTruth::members([
+            member("x.tar/1.jpg", "0"),
+            member("x.tar/./1.jpg", "1"),
+            member("x.tar/d//1.jpg", "2"),
+        ]);
+        let lookup = lookup(LABELS, 0);
+        let mut of = |image| classes(&mut truth, &lookup, image);
+        assert_eq!(of("x.tar/1.jpg"), Some(vec![0]));
+        assert_eq!(of("x.tar/./1.jpg"), Some(vec![1]));
+        // They have no classes of their own.
+        for image in ["x.tar/d/1.jpg", "x.tar//1.jpg", "other/x.tar/1.jpg"] {
+            assert_eq!(of(image), None, "{image}");
+        }
+        assert_eq!(truth.surplus(), [Path::new("x.tar/d//1.jpg")]);
     }
 }

@@ -254,6 +254,17 @@ impl ClassLookup {
         written: &[impl AsRef<str>],
         count: Option<usize>,
     ) -> Result<Vec<usize>, GroundTruthError> {
+        let found = self.find(written, count);
+        found.map_err(|error| self.with_nearest(error))
+    }
+
+    /// Does [`classes`](Self::classes) for a caller that may discard the error, which has no similar label: the search for
+    /// it takes long.
+    pub(crate) fn find(
+        &self,
+        written: &[impl AsRef<str>],
+        count: Option<usize>,
+    ) -> Result<Vec<usize>, GroundTruthError> {
         let mut classes = BTreeSet::new();
         for class in written.iter().map(AsRef::as_ref) {
             match self.class(class, count) {
@@ -272,6 +283,29 @@ impl ClassLookup {
             }
         }
         Ok(classes.into_iter().collect())
+    }
+
+    /// Returns the error of [`find`](Self::find) with the label that may have been meant.
+    pub(crate) fn with_nearest(&self, mut error: GroundTruthError) -> GroundTruthError {
+        if let GroundTruthError::UnknownClass { class, nearest, .. } = &mut error {
+            *nearest = self.nearest(class);
+        }
+        error
+    }
+
+    /// Returns the label that is most like a class.
+    fn nearest(&self, class: &str) -> Option<String> {
+        let meant = key(class);
+        if meant.len() > LONGEST_MEANT {
+            return None;
+        }
+        let names = self.names[2].keys();
+        let names = names.filter(|name| name.len() <= LONGEST_MEANT);
+        let nearest = names
+            .map(|name| (strsim::jaro_winkler(name, &meant), name))
+            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+            .filter(|(likeness, _)| *likeness > 0.85);
+        nearest.map(|(_, name)| name.clone())
     }
 
     /// Returns the classes with a number as their label.
@@ -353,18 +387,10 @@ impl ClassLookup {
             None if imagenet::is_synset(class) => return self.synset(class.trim(), count),
             None => {}
         }
-        let meant = key(class);
-        let is_short = |name: &&String| name.len() <= LONGEST_MEANT;
-        let names = self.names[2].keys().filter(is_short);
-        let nearest = names
-            .filter(|_| is_short(&&meant))
-            .map(|name| (strsim::jaro_winkler(name, &meant), name))
-            .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-            .filter(|(likeness, _)| *likeness > 0.85);
         Err(GroundTruthError::UnknownClass {
             class: class.to_owned(),
             has_labels: self.has_labels,
-            nearest: nearest.map(|(_, name)| name.clone()),
+            nearest: None,
             is_directory: self.are_directories,
         })
     }

@@ -1,13 +1,16 @@
 //! Accuracy of answers, and the ground truth that they are judged by.
 
 mod calibration;
+mod columns;
 mod criterion;
 mod directories;
 mod entries;
 mod error;
+mod file_kind;
 mod forms;
 mod ground_truth;
 mod imagenet;
+mod json_line;
 mod labels;
 mod lookup;
 mod metrics;
@@ -21,6 +24,7 @@ pub use criterion::Criterion;
 pub use error::GroundTruthError;
 pub use forms::{TruthForm, TruthSummary};
 pub use ground_truth::GroundTruth;
+pub use json_line::repeated_key;
 pub use labels::{Classes, LabelDifference};
 pub use lookup::{ClassLookup, Numbers};
 pub use metrics::{Average, Metric, MetricError, QualityPart, all_metrics};

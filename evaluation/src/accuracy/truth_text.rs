@@ -5,47 +5,19 @@ use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::columns::{check_columns, header};
 use super::entries::Entries;
 use super::error::GroundTruthError;
+use super::file_kind::check_text;
 use super::forms::{self, LINE, TruthForm, shortened};
+use super::json_line::json_line;
 use super::lookup::{Numbers, SEPARATORS};
+use crate::text::printable;
 
-/// Headers that name the image's column and the class's, in any case.
-const IMAGE_COLUMNS: [&str; 9] = [
-    "path",
-    "file",
-    "filename",
-    "file_name",
-    "image",
-    "image_path",
-    "picture",
-    "name",
-    "id",
-];
-const CLASS_COLUMNS: [&str; 16] = [
-    "class_id",
-    "class_ids",
-    "class_label",
-    "class_labels",
-    "class",
-    "classes",
-    "label_id",
-    "label_ids",
-    "label",
-    "labels",
-    "truth",
-    "target",
-    "targets",
-    "category",
-    "tags",
-    "synset",
-];
 /// The largest file. As many bytes name about three million images, with their paths.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 /// The longest line, or row of a table, in bytes.
 const LONGEST_LINE: usize = 4 << 20;
-/// Most columns of a table.
-const MOST_COLUMNS: usize = 1024;
 /// The longest class, in bytes: a label has at most as many characters.
 const LONGEST_CLASS: usize = 4 * 4096;
 
@@ -61,6 +33,7 @@ pub(super) fn parse(
 ) -> Result<(Entries, TruthForm, Numbers), GroundTruthError> {
     let guard = Guard::default();
     let mut lines = Lines::new(&guard, file);
+    check_text(lines.source.fill_buf()?)?;
     let Some(first) = lines.next()? else {
         return Err(GroundTruthError::Empty);
     };
@@ -78,15 +51,11 @@ pub(super) fn parse(
         table(&first, lines, (0, 1, b','), true, &mut entries)?;
         return Ok((entries, TruthForm::LocSolution, Numbers::Unknown));
     }
-    if let Some((image, class, delimiter, numbers)) = header(trimmed, lines.number, requested)? {
-        table(
-            &first,
-            lines,
-            (image, class, delimiter),
-            false,
-            &mut entries,
-        )?;
-        return Ok((entries, TruthForm::Csv, numbers));
+    // A cell without a name may be the first.
+    if let Some(columns) = header(first.trim_end(), lines.number, requested)? {
+        let places = (columns.image, columns.class, columns.delimiter);
+        table(&first, lines, places, false, &mut entries)?;
+        return Ok((entries, TruthForm::Csv, columns.numbers));
     }
     pair(lines.number, &first, &mut entries)?;
     while let Some(line) = lines.next()? {
@@ -104,7 +73,7 @@ fn pair(number: usize, line: &str, entries: &mut Entries) -> Result<(), GroundTr
     });
     match split {
         Some((name, class)) if !name.trim().is_empty() && !class.trim().is_empty() => {
-            add(entries, number, name, class)
+            add(entries, number, name.trim(), class)
         }
         _ if line.trim().parse::<u64>().is_ok() => Err(GroundTruthError::ClassAlone {
             line: number,
@@ -124,29 +93,32 @@ fn json_lines<R: Read>(
     requested: Option<&[String; 2]>,
     entries: &mut Entries,
 ) -> Result<Numbers, GroundTruthError> {
-    let [images, classes] = match requested {
-        Some([image, class]) => [vec![image.as_str()], vec![class.as_str()]],
-        None => [IMAGE_COLUMNS.to_vec(), CLASS_COLUMNS.to_vec()],
-    };
+    // The first line and its key of the classes, which decides what numbers mean.
+    let mut keys: Option<(usize, String)> = None;
     let mut read = |number, line: &str| {
-        let (name, classes) = forms::json_line(number, line, &images, &classes)?;
-        let name = name.to_string_lossy();
-        // An image without classes has an entry, too.
-        for class in classes.iter().map(String::as_str).chain([""]) {
-            add(entries, number, &name, class)?;
+        let found = json_line(number, line, requested)?;
+        let (first, key) = keys.get_or_insert_with(|| (number, found.key.clone()));
+        if *key != found.key {
+            let (key, found) = (printable(key), printable(&found.key));
+            let detail =
+                format!("the class has the key \"{found}\", but \"{key}\" in line {first}");
+            return Err(GroundTruthError::JsonLine {
+                line: number,
+                detail,
+            });
         }
-        Ok::<_, GroundTruthError>(())
+        // An image without classes has an entry, too.
+        for class in found.classes.iter().map(String::as_str).chain([""]) {
+            add(entries, number, &found.image, class)?;
+        }
+        Ok(())
     };
     read(lines.number, first)?;
     while let Some(line) = lines.next()? {
         let line = line.into_owned();
         read(lines.number, &line)?;
     }
-    let object: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(first).unwrap_or_default();
-    let mut keys = classes.iter();
-    let key = keys.find(|key| object.contains_key(**key));
-    Ok(key.map_or(Numbers::Unknown, |key| Numbers::of_column(key)))
+    Ok(keys.map_or(Numbers::Unknown, |(_, key)| Numbers::of_column(&key)))
 }
 
 /// Reads a table: the places of the image's column and the class's, and the separator.
@@ -182,7 +154,7 @@ fn table<R: Read>(
         };
         if !is_loc {
             // An empty cell: an image that shows none of the classes.
-            add(entries, number, &name, &class)?;
+            add(entries, number, name.trim(), &class)?;
             continue;
         }
         let classes = forms::classes_of_boxes(&class);
@@ -191,7 +163,7 @@ fn table<R: Read>(
             text: shortened(&class, LINE),
         })?;
         for class in classes {
-            add(entries, number, &name, class)?;
+            add(entries, number, name.trim(), class)?;
         }
     }
 }
@@ -210,7 +182,6 @@ fn add(
     name: &str,
     class: &str,
 ) -> Result<(), GroundTruthError> {
-    let name = name.trim().trim_start_matches("./");
     let class = class.trim();
     let longest = class.split(SEPARATORS).map(str::len).max();
     if let Some(bytes) = longest.filter(|bytes| *bytes > LONGEST_CLASS) {
@@ -221,17 +192,6 @@ fn add(
         });
     }
     entries.add(number, Path::new(name), class)
-}
-
-fn check_columns(line: usize, columns: usize) -> Result<(), GroundTruthError> {
-    if columns <= MOST_COLUMNS {
-        return Ok(());
-    }
-    Err(GroundTruthError::TooManyColumns {
-        line,
-        columns,
-        limit: MOST_COLUMNS,
-    })
 }
 
 /// The bytes that may still be read of a file, and of its current line or row: parsers keep a whole one.
@@ -333,64 +293,6 @@ impl<'a, R: Read> Lines<'a, R> {
     }
 }
 
-/// The columns of the image and of the class, the separator, and the meaning of numbers, if the line is a header.
-fn header(
-    line: &str,
-    number: usize,
-    requested: Option<&[String; 2]>,
-) -> Result<Option<(usize, usize, u8, Numbers)>, GroundTruthError> {
-    let delimiter = if line.contains('\t') { '\t' } else { ',' };
-    check_columns(number, line.split(delimiter).count())?;
-    let columns: Vec<String> = line
-        .split(delimiter)
-        .map(|name| name.trim().trim_matches('"').to_ascii_lowercase())
-        .collect();
-    if let Some(requested) = requested {
-        let place = |name: &String| {
-            let place = columns
-                .iter()
-                .position(|column| *column == name.to_ascii_lowercase());
-            place.ok_or_else(|| GroundTruthError::NoColumn {
-                column: name.clone(),
-                columns: columns
-                    .iter()
-                    .map(|column| shortened(column, LINE))
-                    .collect(),
-            })
-        };
-        let [image, class] = requested;
-        let numbers = Numbers::of_column(class);
-        return Ok(Some((
-            place(image)?,
-            place(class)?,
-            delimiter as u8,
-            numbers,
-        )));
-    }
-    let position = |known: &[&str]| {
-        let mut known = known.iter();
-        known.find_map(|name| columns.iter().position(|column| column == name))
-    };
-    let Some((image, class)) = position(&IMAGE_COLUMNS).zip(position(&CLASS_COLUMNS)) else {
-        return Ok(None);
-    };
-    if image == class {
-        return Ok(None);
-    }
-    // A column of ids and one of names are the same classes; two of names may be different ones.
-    let candidates = columns
-        .iter()
-        .filter(|it| CLASS_COLUMNS.contains(&it.as_str()));
-    let candidates: Vec<String> = candidates.cloned().collect();
-    if candidates.len() > 1 && !columns[class].contains("_id") {
-        return Err(GroundTruthError::ClassColumns {
-            columns: candidates,
-        });
-    }
-    let numbers = Numbers::of_column(&columns[class]);
-    Ok(Some((image, class, delimiter as u8, numbers)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -465,5 +367,38 @@ mod tests {
             let error = parse(text.as_bytes(), None).unwrap_err().to_string();
             assert!(error.len() < 300, "{error}");
         }
+    }
+
+    fn classes(text: &str, image: &str) -> Option<Vec<String>> {
+        let (entries, ..) = parse(text.as_bytes(), None).unwrap();
+        let image = entries.longest_end(Path::new(image))?;
+        let classes = entries.classes(&image)?;
+        Some(classes.map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn classes_are_those_of_the_column_with_the_name() {
+        let text = "file_name,\"caption, en\",label,prediction\na.jpg,x,1,243\n";
+        assert_eq!(classes(text, "a.jpg").unwrap(), ["1"]);
+        let text = "\tpath\tlabel\n0\ta.jpg\tcat\n";
+        assert_eq!(classes(text, "a.jpg").unwrap(), ["cat"]);
+    }
+
+    #[test]
+    fn names_in_json_are_exact_and_those_in_lines_and_cells_are_trimmed() {
+        let json = r#"{"file_name":"\t a.jpg","label":1}"#;
+        assert_eq!(classes(json, "\t a.jpg").unwrap(), ["1"]);
+        assert_eq!(classes(json, "a.jpg"), None);
+        assert_eq!(classes(" a.jpg\t1\n", "a.jpg").unwrap(), ["1"]);
+        let table = "path,label\n\" a.jpg \",1\n";
+        assert_eq!(classes(table, "a.jpg").unwrap(), ["1"]);
+    }
+
+    #[test]
+    fn all_lines_of_json_have_the_class_in_one_key() {
+        let text = "{\"id\":\"a\",\"class_id\":1}\n\n{\"id\":\"b\",\"label\":1}\n";
+        let error = parse(text.as_bytes(), None).unwrap_err().to_string();
+        let expected = "line 3: the class has the key \"label\", but \"class_id\" in line 1";
+        assert_eq!(error, expected);
     }
 }

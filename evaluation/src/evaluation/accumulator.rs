@@ -319,8 +319,7 @@ impl EvaluationAccumulator {
             return Ok(());
         };
         let differs = |judge: &Judge| {
-            let [one, other] =
-                [written, &*earlier].map(|written| judge.lookup.classes(written, None));
+            let [one, other] = [written, &*earlier].map(|written| judge.lookup.find(written, None));
             matches!((one, other), (Ok(one), Ok(other)) if one != other)
         };
         if !self.judges.iter().any(differs) {
@@ -451,7 +450,7 @@ fn check_run(
     let lookup = ClassLookup::new(labels, options.label_offset);
     let lookup = truth.found_by(lookup, images, classes);
     if let Some(directory) = truth.only_directory(images)
-        && let Err(error) = lookup.classes(&[&directory], info.classes)
+        && let Err(error) = lookup.find(&[&directory], info.classes)
         && !matches!(error, GroundTruthError::NumberOrLabel { .. })
     {
         return Err(GroundTruthError::OneDirectory {
@@ -496,10 +495,11 @@ fn check_classes(
         };
         of += 1;
         let kind = known.get(&written).copied().unwrap_or_else(|| {
-            let error = lookup.classes(&written, classes).err();
+            let error = lookup.find(&written, classes).err();
             let kind = error.map(|error| {
                 let kind = usize::from(!matches!(error, GroundTruthError::NumberOrLabel { .. }));
-                failed[kind].1.get_or_insert((image.clone(), error));
+                let first = || (image.clone(), lookup.with_nearest(error));
+                failed[kind].1.get_or_insert_with(first);
                 kind
             });
             known.insert(written, kind);
