@@ -1,7 +1,7 @@
 //! Strips and tiles, decompressed row by row.
 
-use std::borrow::Cow;
-use std::io::{self, ErrorKind, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, Cursor, ErrorKind, Read};
 
 use flate2::bufread::ZlibDecoder;
 use weezl::{BitOrder, LzwStatus};
@@ -13,7 +13,7 @@ use super::{Layout, unsupported};
 
 const NONE: u64 = 1;
 const LZW: u64 = 5;
-const JPEG: u64 = 7;
+pub(super) const JPEG: u64 = 7;
 const DEFLATE: [u64; 2] = [8, 32946];
 const PACK_BITS: u64 = 32773;
 
@@ -87,33 +87,31 @@ enum Source<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// `height` rows will be read of the chunk that consists of `data`.
+    /// `height` rows will be read of the chunk that consists of `data`. `read` counts the bytes that are read of it.
     pub(super) fn new(
         layout: &Layout,
         data: &'a [u8],
+        read: &'a Cell<u64>,
         tables: Option<&[u8]>,
         height: usize,
         limits: &DecodeLimits,
     ) -> Result<Self, DecodeError> {
-        let data = match layout.fill_order {
-            2 if layout.compression != JPEG => {
-                Cow::Owned(data.iter().map(|byte| byte.reverse_bits()).collect())
-            }
-            _ => Cow::Borrowed(data),
-        };
+        let slice = Slice { rest: data, read };
         let source = match layout.compression {
-            NONE => Source::Bytes(Box::new(Slice::new(data))),
-            LZW => Source::Bytes(Box::new(Lzw::new(data)?)),
+            NONE => Source::Bytes(Box::new(slice)),
+            LZW => Source::Bytes(Box::new(Lzw::new(slice)?)),
             PACK_BITS => Source::Bytes(Box::new(PackBits {
-                data: Slice::new(data),
+                data: slice,
                 state: Run::Literal(0),
             })),
             JPEG => {
+                let tables_length = tables.map_or(0, <[u8]>::len);
+                read.set(read.get() + (tables_length + data.len()) as u64);
                 let most = layout.jpeg_bytes(data.len() as u64);
                 let size = (layout.chunk.0 as usize, height);
                 let samples = &layout.samples;
                 let pixels = jpeg::decode_chunk(
-                    &data,
+                    data,
                     tables,
                     size,
                     samples.count as usize,
@@ -121,10 +119,10 @@ impl<'a> Rows<'a> {
                     most,
                     limits,
                 )?;
-                Source::Bytes(Box::new(Slice::new(pixels.into())))
+                Source::Bytes(Box::new(Cursor::new(pixels)))
             }
-            kind @ 2..=4 => Source::Fax(Fax::new(data, kind, layout.t4_options, layout.chunk.0)?),
-            _ => Source::Bytes(Box::new(ZlibDecoder::new(Slice::new(data)))),
+            kind @ 2..=4 => Source::Fax(Fax::new(slice, kind, layout.t4_options, layout.chunk.0)?),
+            _ => Source::Bytes(Box::new(ZlibDecoder::new(slice))),
         };
         let planes = layout.planes();
         Ok(Self {
@@ -191,43 +189,37 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Bytes, borrowed or not, that are read from their beginning to their end.
-struct Slice<'a> {
-    bytes: Cow<'a, [u8]>,
-    place: usize,
+/// Bytes that are read from their beginning to their end, and counted.
+pub(super) struct Slice<'a> {
+    rest: &'a [u8],
+    read: &'a Cell<u64>,
 }
 
-impl<'a> Slice<'a> {
-    fn new(bytes: Cow<'a, [u8]>) -> Self {
-        Self { bytes, place: 0 }
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.place..]
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.rest().first().copied()?;
-        self.place += 1;
+impl Slice<'_> {
+    pub(super) fn next(&mut self) -> Option<u8> {
+        let byte = self.rest.first().copied()?;
+        self.consume(1);
         Some(byte)
     }
 }
 
 impl Read for Slice<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.rest().read(out)?;
-        self.place += count;
+        let mut rest = self.rest;
+        let count = rest.read(out)?;
+        self.consume(count);
         Ok(count)
     }
 }
 
-impl io::BufRead for Slice<'_> {
+impl BufRead for Slice<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        Ok(self.rest())
+        Ok(self.rest)
     }
 
     fn consume(&mut self, count: usize) {
-        self.place += count;
+        self.rest = &self.rest[count..];
+        self.read.set(self.read.get() + count as u64);
     }
 }
 
@@ -237,16 +229,16 @@ struct Lzw<'a> {
 }
 
 impl<'a> Lzw<'a> {
-    fn new(data: Cow<'a, [u8]>) -> Result<Self, DecodeError> {
+    fn new(data: Slice<'a>) -> Result<Self, DecodeError> {
         // Codes of old files begin at the other end of their bytes: the first code clears the table.
-        if let [0, second, ..] = *data
+        if let [0, second, ..] = *data.rest
             && second & 1 == 1
         {
             return Err(unsupported("old-style LZW compression"));
         }
         let configuration = weezl::decode::Configuration::with_tiff_size_switch(BitOrder::Msb, 8);
         Ok(Self {
-            data: Slice::new(data),
+            data,
             decoder: configuration.with_yield_on_full_buffer(true).build(),
         })
     }
@@ -255,8 +247,8 @@ impl<'a> Lzw<'a> {
 impl Read for Lzw<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         loop {
-            let result = self.decoder.decode_bytes(self.data.rest(), out);
-            self.data.place += result.consumed_in;
+            let result = self.decoder.decode_bytes(self.data.rest, out);
+            self.data.consume(result.consumed_in);
             match result.status {
                 Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
                 Ok(LzwStatus::Ok) if result.consumed_out == 0 && !out.is_empty() => (),
@@ -326,8 +318,13 @@ mod tests {
     fn a_code_of_lzw_may_give_several_rows() {
         // Clear, 0, the code for 00 twice, end.
         let compressed = b"\x80\x00\x20\x50\x28\x08";
+        let read = Cell::new(0);
         for width in [1, 2, 3, 5] {
-            let mut reader = Lzw::new(compressed.as_slice().into()).unwrap();
+            let mut reader = Lzw::new(Slice {
+                rest: compressed,
+                read: &read,
+            })
+            .unwrap();
             let (mut rows, mut row) = (Vec::new(), vec![9; width]);
             for _ in 0..5 / width {
                 reader.read_exact(&mut row).unwrap();
@@ -341,8 +338,12 @@ mod tests {
     fn pack_bits_has_literals_runs_and_nothing() {
         // The example of Apple's technical note 1023.
         let packed = b"\xfe\xaa\x02\x80\x00\x2a\xfd\xaa\x03\x80\x00\x2a\x22\x80\xf7\xaa";
+        let read = Cell::new(0);
         let mut reader = PackBits {
-            data: Slice::new(packed.as_slice().into()),
+            data: Slice {
+                rest: packed,
+                read: &read,
+            },
             state: Run::Literal(0),
         };
         let mut bytes = Vec::new();
@@ -352,5 +353,6 @@ mod tests {
         ];
         expected.extend([0xaa; 10]);
         assert_eq!(bytes, expected);
+        assert_eq!(read.get(), packed.len() as u64);
     }
 }

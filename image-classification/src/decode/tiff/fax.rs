@@ -1,13 +1,14 @@
 //! CCITT compression: one bit a pixel, in runs (ITU-T T.4 and T.6).
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
+use std::iter;
 
 use fax::maps::{Mode, black, mode, white};
 use fax::{BitReader, ByteReader};
 
 use super::super::DecodeError;
+use super::chunks::Slice;
 use super::unsupported;
 
 type Bytes<'a> = Box<dyn Iterator<Item = Result<u8, Infallible>> + 'a>;
@@ -35,7 +36,7 @@ enum Kind {
 
 impl<'a> Fax<'a> {
     pub(super) fn new(
-        data: Cow<'a, [u8]>,
+        mut data: Slice<'a>,
         compression: u64,
         options: u64,
         width: u32,
@@ -51,10 +52,7 @@ impl<'a> Fax<'a> {
             4 => Kind::Group4,
             _ => return Err(unsupported("uncompressed mode of CCITT compression")),
         };
-        let bytes: Bytes = match data {
-            Cow::Borrowed(data) => Box::new(data.iter().copied().chain(PADDING).map(Ok)),
-            Cow::Owned(data) => Box::new(data.into_iter().chain(PADDING).map(Ok)),
-        };
+        let bytes: Bytes = Box::new(iter::from_fn(move || data.next()).chain(PADDING).map(Ok));
         let Ok(reader) = ByteReader::new(bytes);
         Ok(Self {
             reader,

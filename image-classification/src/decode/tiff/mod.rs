@@ -6,10 +6,14 @@
 mod chunks;
 mod fax;
 mod pixels;
+#[cfg(test)]
+mod tests;
 
+use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::{BufRead, Cursor, ErrorKind, Seek};
 
-use self::chunks::Rows;
+use self::chunks::{JPEG, Rows};
 use self::pixels::Samples;
 use super::format::Format;
 use super::header::ImageHeader;
@@ -24,6 +28,12 @@ const FORMAT: &str = "TIFF";
 const MOST_PALETTE: u64 = 3 << 16;
 /// Bytes of the tables that strips or tiles of JPEG share, which are read. Real ones have less than 2000.
 const MOST_JPEG_TABLES: u64 = 1 << 20;
+/// Most bytes that are read of strips or tiles, for each byte of the file and of the rows that they give. Those that do not
+/// overlap have at most the bytes of the file, and blank ones that are stored once have about as many as their rows. The
+/// tables of JPEG are read for each of them.
+const MOST_READS: u64 = 8;
+/// Pixels of tiles that may lie outside of the image, in addition to three times its own.
+const MOST_OUTSIDE: u64 = 64 << 20;
 
 mod tag {
     pub(super) const SUBFILE_TYPE: u16 = 254;
@@ -90,6 +100,16 @@ impl Layout {
         (u64::from(self.chunk.0) * samples * self.samples.bits).div_ceil(8)
     }
 
+    /// Returns the number of chunks that a row of the image crosses.
+    fn across(&self) -> u64 {
+        self.width.div_ceil(self.chunk.0).into()
+    }
+
+    /// Returns the number of bytes of all rows that are read of the chunks.
+    fn bytes(&self) -> u64 {
+        self.row_bytes() * self.across() * self.planes() * u64::from(self.height)
+    }
+
     /// Returns an upper bound of the bytes of a chunk of JPEG while it is decoded.
     fn jpeg_bytes(&self, length: u64) -> u64 {
         let (width, height) = (self.chunk.0.into(), self.chunk.1.min(self.height).into());
@@ -126,6 +146,12 @@ pub(super) fn decode(
     let tables = directory
         .bytes(&mut source, tag::JPEG_TABLES, MOST_JPEG_TABLES)
         .map_err(failed)?;
+    // Strips and tiles may overlap: the whole file is reversed once.
+    let bytes = if layout.fill_order == 2 && layout.compression != JPEG {
+        Cow::Owned(bytes.iter().map(|byte| byte.reverse_bits()).collect())
+    } else {
+        Cow::Borrowed(bytes)
+    };
     let chunk = |index: u64| -> Result<&[u8], DecodeError> {
         let index = index as usize;
         let offset = offsets
@@ -143,7 +169,9 @@ pub(super) fn decode(
     };
     let convert = pixels::Converter::new(&layout.samples, palette, layout.big_endian)?;
 
-    let across = u64::from(layout.width.div_ceil(layout.chunk.0));
+    let read = Cell::new(0);
+    let most = MOST_READS * (bytes.len() as u64 + layout.bytes());
+    let across = layout.across();
     let down = u64::from(layout.height.div_ceil(layout.chunk.1));
     let row_bytes = layout.row_bytes() as usize;
     let out_row = layout.width as usize * RGB;
@@ -161,7 +189,14 @@ pub(super) fn decode(
             let mut readers = Vec::new();
             for plane in 0..layout.planes() {
                 let data = chunk((plane * down + band) * across + column)?;
-                readers.push(Rows::new(&layout, data, tables.as_deref(), height, limits)?);
+                readers.push(Rows::new(
+                    &layout,
+                    data,
+                    &read,
+                    tables.as_deref(),
+                    height,
+                    limits,
+                )?);
             }
             for y in 0..height {
                 for (reader, row) in readers.iter_mut().zip(&mut rows) {
@@ -181,6 +216,12 @@ pub(super) fn decode(
                     }
                 };
                 convert.row(row, out.as_chunks_mut().0);
+            }
+            if read.get() > most {
+                return Err(unsupported(format!(
+                    "strips or tiles that overlap: {} bytes are read of them, but the limit is {most}",
+                    read.get()
+                )));
             }
         }
     }
@@ -225,6 +266,19 @@ fn open<R: BufRead + Seek>(
         pixels * RGB as u64,
         limits.decoded_bytes,
     )?;
+    // Smaller tiles than the format allows would cost more than their pixels.
+    within(
+        "a number of strips or tiles",
+        layout.chunks,
+        MOST_SIDE * layout.planes(),
+    )?;
+    // Rows of tiles are read whole.
+    let tiles = u64::from(layout.chunk.0) * layout.across() * u64::from(layout.height);
+    within(
+        "a pixel count of all tiles",
+        tiles,
+        4 * pixels + MOST_OUTSIDE,
+    )?;
     let stated = directory.orientation(source).map_err(failed)?;
     let orientation = match stated {
         Some(number) => orientation::from_number(number),
@@ -247,7 +301,7 @@ fn open<R: BufRead + Seek>(
     // A row of each plane, one of all of them, and the row of the predictor or of JPEG.
     let rows = 4 * row * layout.planes() + 16 * u64::from(layout.chunk.0);
     let decompressors = layout.planes() * (128 << 10);
-    let jpeg = if layout.compression == 7 {
+    let jpeg = if layout.compression == JPEG {
         let bytes = layout.jpeg_bytes(length);
         within(
             "a decoded strip or tile in bytes",
@@ -264,7 +318,7 @@ fn open<R: BufRead + Seek>(
         height: layout.height,
         orientation,
         buffer: pixels * RGB as u64,
-        // Chunks with reversed bits are copied.
+        // A file with reversed bits is copied.
         working: lists + rows + decompressors + jpeg + length + SMALL,
         jpeg: None,
     };
