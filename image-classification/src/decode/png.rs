@@ -18,6 +18,9 @@ const CUT_SHORT: DecodeError = DecodeError::CutShort { format: FORMAT };
 const ANCILLARY: u64 = 2 << 20;
 /// The blocks so far, a chunk, and its text while it grows: at most as many times the bytes of the largest.
 const METADATA_BUFFERS: u64 = 8;
+/// Most bytes that compressed texts become in total. Each may replace the one before, so all are inflated. Pillow rejects files
+/// whose texts have more.
+const MOST_INFLATED: u64 = 64 << 20;
 
 pub(super) fn header<R: BufRead + Seek>(
     source: R,
@@ -133,7 +136,17 @@ fn open<R: BufRead + Seek>(
     // A damaged chunk that is not needed is no reason to reject the pixels.
     let mut chunks = Chunks::default();
     chunks.read(&mut source).unwrap_or_default();
-    let metadata = METADATA_BUFFERS * chunks.largest as u64;
+    let metadata = METADATA_BUFFERS * chunks.sizes.largest as u64;
+    if chunks.sizes.inflated > MOST_INFLATED {
+        return Err(DecodeError::Unsupported {
+            format: FORMAT,
+            source: format!(
+                "compressed texts of {} bytes so far, but the limit is {MOST_INFLATED}",
+                chunks.sizes.inflated
+            )
+            .into(),
+        });
+    }
     let blocks = chunks.metadata();
     blocks.check_reach(FORMAT)?;
     let orientation = blocks.orientation();
@@ -197,8 +210,15 @@ struct Chunks {
     xmp: Option<Vec<u8>>,
     /// XMP in the kind of text that it belongs in, in any encoding.
     international_xmp: Option<Vec<u8>>,
+    sizes: Sizes,
+}
+
+#[derive(Default)]
+struct Sizes {
     /// Bytes of the largest chunk or text that was read.
     largest: usize,
+    /// Bytes of all texts that were compressed.
+    inflated: u64,
 }
 
 impl Chunks {
@@ -234,11 +254,14 @@ impl Chunks {
             let mut data = Vec::with_capacity(most as usize);
             source.take(most).read_to_end(&mut data)?;
             source.seek_relative((u64::from(length) - most).cast_signed() + CHECK_SUM)?;
-            self.largest = self.largest.max(data.len());
+            self.sizes.largest = self.sizes.largest.max(data.len());
             match (&kind, data.first_chunk()) {
                 (b"acTL", Some(count)) if !has_pixels => frames = u32::from_be_bytes(*count),
                 (b"eXIf", _) => self.exif = Some(data),
                 _ => self.keep(kind, &data).unwrap_or_default(),
+            }
+            if self.sizes.inflated > MOST_INFLATED {
+                break;
             }
         }
         Ok(())
@@ -258,8 +281,8 @@ impl Chunks {
         };
         let text = match &kind {
             b"tEXt" => rest.to_vec(),
-            b"zTXt" => inflated(rest.get(1..)?, &mut self.largest).unwrap_or_default(),
-            _ => international(rest, &mut self.largest)?,
+            b"zTXt" => inflated(rest.get(1..)?, &mut self.sizes).unwrap_or_default(),
+            _ => international(rest, &mut self.sizes)?,
         };
         if kind == *b"iTXt" {
             if key == XMP {
@@ -281,8 +304,8 @@ impl Chunks {
     }
 }
 
-/// Returns the text of an `iTXt` chunk, from behind its key on. `largest` is that of [`inflated`].
-fn international(data: &[u8], largest: &mut usize) -> Option<Vec<u8>> {
+/// Returns the text of an `iTXt` chunk, from behind its key on. `sizes` are those of [`inflated`].
+fn international(data: &[u8], sizes: &mut Sizes) -> Option<Vec<u8>> {
     let [is_compressed, method, rest @ ..] = data else {
         return None;
     };
@@ -291,7 +314,7 @@ fn international(data: &[u8], largest: &mut usize) -> Option<Vec<u8>> {
     let text = parts.nth(2)?;
     match (is_compressed, method) {
         (0, _) => Some(text.to_vec()),
-        (_, 0) => inflated(text, largest),
+        (_, 0) => inflated(text, sizes),
         _ => None,
     }
 }
@@ -310,14 +333,15 @@ fn raw_profile(text: &[u8]) -> Option<Vec<u8>> {
     Some(block)
 }
 
-/// Returns the text of compressed data, or its beginning if they are cut short. `largest` becomes at least its bytes.
-fn inflated(data: &[u8], largest: &mut usize) -> Option<Vec<u8>> {
+/// Returns the text of compressed data, or its beginning if they are cut short. Its bytes are counted in `sizes`.
+fn inflated(data: &[u8], sizes: &mut Sizes) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     // As many bytes as Pillow takes.
     let read = ZlibDecoder::new(data)
         .take(MOST_METADATA)
         .read_to_end(&mut text);
-    *largest = (*largest).max(text.len());
+    sizes.largest = sizes.largest.max(text.len());
+    sizes.inflated += text.len() as u64;
     match read {
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => None,
         _ => {
@@ -347,18 +371,53 @@ mod tests {
 
     use super::*;
 
+    fn chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+        let length = (content.len() as u32).to_be_bytes();
+        let mut check = flate2::Crc::new();
+        check.update(&kind);
+        check.update(content);
+        [&length, &kind[..], content, &check.sum().to_be_bytes()].concat()
+    }
+
     /// Returns a file up to the end of its header.
     fn grey_of_16_bits(width: u32, height: u32) -> Vec<u8> {
-        let mut header = b"IHDR".to_vec();
-        header.extend(width.to_be_bytes());
-        header.extend(height.to_be_bytes());
-        header.extend([16, 0, 0, 0, 0]);
-        let mut check = flate2::Crc::new();
-        check.update(&header);
-        let mut file = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-        file.extend(header);
-        file.extend(check.sum().to_be_bytes());
-        file
+        let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+        let header = [&sides[..], &[16, 0, 0, 0, 0]].concat();
+        [&b"\x89PNG\r\n\x1a\n"[..], &chunk(*b"IHDR", &header)].concat()
+    }
+
+    #[test]
+    fn compressed_texts_have_a_limit() {
+        let compressed = |start: &str| {
+            let mut text = start.as_bytes().to_vec();
+            text.resize(MOST_METADATA as usize, b' ');
+            let mut encoder =
+                flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::Write::write_all(&mut encoder, &text).unwrap();
+            let content = [&b"XML:com.adobe.xmp\0\0"[..], &encoder.finish().unwrap()].concat();
+            chunk(*b"zTXt", &content)
+        };
+        let (other, last) = (compressed("none"), compressed("tiff:Orientation=\"6\""));
+        let read = |others| {
+            let pixels = chunk(*b"IDAT", b"");
+            let file = [
+                grey_of_16_bits(1, 1),
+                other.repeat(others),
+                last.clone(),
+                pixels,
+            ]
+            .concat();
+            let length = file.len() as u64;
+            header(Cursor::new(file), length, &DecodeLimits::default())
+        };
+        let turned = image::metadata::Orientation::Rotate90;
+        assert_eq!(read(63).unwrap().orientation, turned);
+        for others in [64, 1000] {
+            let error = read(others).unwrap_err();
+            assert_eq!(error.code(), "unsupported-picture");
+            let text = "compressed texts of 68157440 bytes so far, but the limit is 67108864";
+            assert!(format!("{error:?}").contains(text), "{error:?}");
+        }
     }
 
     #[test]
