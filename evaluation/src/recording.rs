@@ -156,7 +156,8 @@ impl<R: Read + Seek> Recording<R> {
                 used: false,
             };
             start += bytes;
-            // Images with the same bytes have a line each, and one answer.
+            // Images with the same bytes have a line each, and one answer. Of a failure and an answer the failure counts.
+            let mut counts = true;
             if let Some(earlier) = places.get(&image.sha256) {
                 let earlier = lines.earlier(earlier, start)?;
                 if !earlier.has_answers_of(&image) {
@@ -165,7 +166,9 @@ impl<R: Read + Seek> Recording<R> {
                         earlier: earlier.path,
                     });
                 }
-            } else {
+                counts = image.fails_unlike(&earlier);
+            }
+            if counts {
                 places.insert(image.sha256, place);
             }
             for (first, output) in first_outputs.iter_mut().zip(image.outputs) {
@@ -514,6 +517,30 @@ mod tests {
                 error.to_string(),
                 "the recording has different answers for copy.jpg and for 0.jpg, which have the same SHA-256"
             );
+        }
+    }
+
+    #[test]
+    fn rounding_is_no_other_answer_and_a_failure_counts() {
+        for (to, expected) in [("0.7501", Some(vec![0.25, 0.75])), ("null", None)] {
+            let from = if expected.is_some() {
+                "0.75"
+            } else {
+                "[0.25,0.75]"
+            };
+            for changed in [1, 3] {
+                let text = lines(&[0, 1, 2, 1], |place, line| match place {
+                    place if place == changed => line.replace(from, to),
+                    _ => line.to_owned(),
+                });
+                let mut recording = Recording::read(Cursor::new(text)).unwrap();
+                let outputs = recording.outputs_of_file(&digests(0).file).unwrap();
+                let first = values(&outputs).swap_remove(0);
+                match (&expected, changed) {
+                    (Some(_), 1) => assert_eq!(first, Some(vec![0.25, 0.7501])),
+                    _ => assert_eq!(first, expected, "{changed}"),
+                }
+            }
         }
     }
 
