@@ -460,13 +460,14 @@ fn files_are_opened_by_the_function_that_refuses_pipes() {
         "fs::copy(",
         "Mmap",
     ];
-    // Files of the system.
-    const ALLOWED: &str = "\"/proc/";
+    // Files of the system, and memory that has no name, which `engine-isolation` shares.
+    const ALLOWED: [&str; 2] = ["\"/proc/", "MmapRegion"];
     let mut found = Vec::new();
     for package in libraries().chain(["classify-cli"]) {
         for (file, code) in code_of(package) {
             for line in code.lines().filter(|line| !is_comment(line)) {
-                if RAW.iter().any(|raw| line.contains(raw)) && !line.contains(ALLOWED) {
+                let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
+                if has(&RAW) && !has(&ALLOWED) {
                     found.push(format!("{}: {}", file.display(), line.trim()));
                 }
             }
