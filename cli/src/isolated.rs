@@ -214,15 +214,35 @@ fn open_isolated(
     let model = options.model.clone();
     let budget = image_memory::of_process().budget.bytes();
     let backend = Isolated::open(&Job::Engine { options, budget }, &isolation)?;
-    let info = backend.info();
-    let described = info.library.as_ref().map(|found| &found.path);
-    if info.model.as_ref() != Some(&model) || described != library.as_ref() {
-        let hint = "do not use the model: it may have taken its process over";
-        let error =
-            "the process of the engine describes another model or library than it was given";
-        return Err(Hinted::new(error, hint).into());
-    }
+    check_description(backend.info(), &model, library.as_deref())?;
     Ok(Arc::new(backend))
+}
+
+/// Rejects the description of an engine with other files than its process was given: reports and digests name these.
+fn check_description(
+    info: &BackendInfo,
+    model: &Path,
+    library: Option<&Path>,
+) -> anyhow::Result<()> {
+    let described = info.library.as_ref().map(|found| &*found.path);
+    for (what, described, given) in [
+        ("model", info.model.as_deref(), Some(model)),
+        ("library", described, library),
+    ] {
+        if described != given {
+            let name = |path: Option<&Path>| {
+                path.map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+            };
+            let error = format!(
+                "the process of the engine describes another {what} than it was given: {}, expected {}",
+                name(described),
+                name(given)
+            );
+            let hint = "do not use the model: it may have taken its process over";
+            return Err(Hinted::new(error, hint).into());
+        }
+    }
+    Ok(())
 }
 
 /// Returns the number of infer requests that the process of an isolated engine takes beyond those of the engine.
@@ -284,6 +304,8 @@ fn readable(options: &EngineOptions, library: Option<&Path>) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use backend_api::{ElementType, TensorSpec};
+
     use super::*;
 
     #[test]
@@ -297,6 +319,47 @@ mod tests {
             ("HOME", false),
         ] {
             assert_eq!(is_passed_on(OsStr::new(name)), passed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_description_with_other_files_is_rejected() {
+        let check = |model: Option<&str>, library: Option<&str>| {
+            let spec = |name: &str| TensorSpec::new(name, ElementType::F32, Vec::new());
+            let mut info = BackendInfo::new("onnx", spec("input"), spec("output"));
+            info.model = model.map(PathBuf::from);
+            info.library = library.map(|path| FoundLibrary {
+                path: path.into(),
+                origin: "a flag".to_owned(),
+            });
+            check_description(&info, Path::new("a.onnx"), Some(Path::new("lib.so")))
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(check(Some("a.onnx"), Some("lib.so")), Ok(()));
+        for (model, library, words) in [
+            (
+                Some("b.onnx"),
+                Some("lib.so"),
+                "another model than it was given: b.onnx, expected a.onnx",
+            ),
+            (
+                None,
+                Some("lib.so"),
+                "another model than it was given: none, expected a.onnx",
+            ),
+            (
+                Some("a.onnx"),
+                Some("x.so"),
+                "another library than it was given: x.so, expected lib.so",
+            ),
+            (
+                Some("a.onnx"),
+                None,
+                "another library than it was given: none, expected lib.so",
+            ),
+        ] {
+            let error = check(model, library).unwrap_err();
+            assert!(error.ends_with(words), "{error}");
         }
     }
 
