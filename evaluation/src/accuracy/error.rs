@@ -140,6 +140,18 @@ pub enum GroundTruthError {
         /// The line, from 1.
         line: usize,
     },
+    /// The quotes of a cell do not end, so that the rows below belong to it.
+    #[error("the quotes of a cell in line {line} do not end")]
+    OpenCell {
+        /// The line in which the row begins, from 1.
+        line: usize,
+    },
+    /// The cell of the image or of the class has a line break: most often its quotes end in a row below.
+    #[error("line {line} has a line break in the cell of the image or of the class")]
+    BrokenCell {
+        /// The line in which the row begins, from 1.
+        line: usize,
+    },
     /// The header lacks a column that was requested.
     #[error("there is no column \"{}\", but {}", printable(.column), quoted(.columns))]
     NoColumn {
@@ -379,6 +391,12 @@ impl GroundTruthError {
             Self::NotText { hint, .. } => (*hint).to_owned(),
             Self::RepeatedColumn { .. } => "rename or remove one of them".to_owned(),
             Self::OpenHeader { .. } => "write the header on one line".to_owned(),
+            Self::OpenCell { .. } => {
+                "end the quotes, and write quotes inside of a cell twice".to_owned()
+            }
+            Self::BrokenCell { .. } => {
+                "end the quotes; a name that has a line break can be written in JSON Lines".to_owned()
+            }
             Self::Boxes { .. } => "give ImageNet's LOC_val_solution.csv as it is".to_owned(),
             Self::SynsetWords => {
                 "give it as `labels`, and as `truth` a file that names images".to_owned()

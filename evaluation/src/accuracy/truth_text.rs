@@ -18,6 +18,8 @@ use crate::text::printable;
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 /// The longest line, or row of a table, in bytes.
 const LONGEST_LINE: usize = 4 << 20;
+/// A row that is read after the last one of a table, unless the quotes of a cell do not end.
+const AFTER_LAST: &[u8] = b"\0";
 /// The longest class, in bytes: a label has at most as many characters.
 const LONGEST_CLASS: usize = 4 * 4096;
 
@@ -136,22 +138,43 @@ fn table<R: Read>(
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .delimiter(delimiter)
-        .from_reader(header.as_bytes().chain(lines.source));
+        .from_reader(
+            header
+                .as_bytes()
+                .chain(lines.source)
+                .chain(&b"\n"[..])
+                .chain(AFTER_LAST),
+        );
     reader.byte_headers().map_err(failed)?;
     let mut record = csv::ByteRecord::new();
+    let mut number = above + 1;
     loop {
         guard.begin(above + reader.position().line() as usize);
         if !reader.read_byte_record(&mut record).map_err(failed)? {
-            return Ok(());
+            return Err(GroundTruthError::OpenCell { line: number });
         }
-        let number = record
+        number = record
             .position()
             .map_or(0, |position| above + position.line() as usize);
+        if record.iter().eq([AFTER_LAST]) {
+            let goes_on = reader.read_byte_record(&mut record).map_err(failed)?;
+            return if goes_on {
+                Err(GroundTruthError::TooFewColumns { line: number })
+            } else {
+                Ok(())
+            };
+        }
         check_columns(number, record.len())?;
         let cell = |place| record.get(place).map(String::from_utf8_lossy);
         let (Some(name), Some(class)) = (cell(image), cell(class)) else {
             return Err(GroundTruthError::TooFewColumns { line: number });
         };
+        if [&name, &class]
+            .iter()
+            .any(|cell| cell.contains(['\n', '\r']))
+        {
+            return Err(GroundTruthError::BrokenCell { line: number });
+        }
         if !is_loc {
             // An empty cell: an image that shows none of the classes.
             add(entries, number, name.trim(), &class)?;
@@ -392,6 +415,39 @@ mod tests {
         assert_eq!(classes(" a.jpg\t1\n", "a.jpg").unwrap(), ["1"]);
         let table = "path,label\n\" a.jpg \",1\n";
         assert_eq!(classes(table, "a.jpg").unwrap(), ["1"]);
+    }
+
+    #[test]
+    fn no_row_is_lost_in_the_quotes_of_another() {
+        let error = |rows: &str| {
+            let text = format!("# photos\npath,label,caption\n{rows}");
+            parse(text.as_bytes(), None)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        let broken = |line| {
+            Err(format!(
+                "line {line} has a line break in the cell of the image or of the class"
+            ))
+        };
+        let open = |line| Err(format!("the quotes of a cell in line {line} do not end"));
+        for (rows, expected) in [
+            ("a.jpg,cat,\"two\nlines\n\"\nb.jpg,dog,x\n", Ok(())),
+            ("a.jpg,cat,\"ends so\n\"", Ok(())),
+            ("a.jpg,\"cat\nb.jpg,dog\nc.jpg,\"cow\",x\n", broken(3)),
+            ("a.jpg,cat,x\n\"b.jpg,dog,x\nc.jpg,\"cow\",x\n", broken(4)),
+            ("a.jpg,\"cat\nb.jpg,dog,x\n", broken(3)),
+            ("a.jpg,cat,x\nb.jpg,dog,\"x\nc.jpg,cow,x", open(4)),
+            ("a.jpg,cat,x\nb.jpg,dog,\"", open(4)),
+        ] {
+            assert_eq!(error(rows), expected, "{rows:?}");
+        }
+        // Only the beginning of a file shows that it is no text.
+        let many = "a.jpg,cat,x\n".repeat(1000);
+        for more in ["\0", "\0\nb.jpg,dog,x\n"] {
+            let expected = Err("line 1003 has too few columns".to_owned());
+            assert_eq!(error(&[&*many, more].concat()), expected, "{more:?}");
+        }
     }
 
     #[test]
