@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backend_api::{BackendInfo, Error, ErrorKind, FoundLibrary, InferBackend, PerformanceHint};
-use engine_isolation::{Isolated, Isolation, Work};
+use engine_isolation::{Isolated, Isolation, Work, this_program};
 use image_classification::{Decoder, DecodingBackend};
 use serde::{Deserialize, Serialize};
 
@@ -275,7 +275,7 @@ fn isolation(limits: IsolationOptions) -> Isolation {
 
 /// Returns the command of an isolated process.
 fn command(saves_addresses: bool) -> std::io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = this_program()?;
     command.env_clear();
     command.envs(env::vars_os().filter(|(name, _)| is_passed_on(name)));
     if saves_addresses && env::var_os(ARENAS.0).is_none() {

@@ -65,6 +65,9 @@ impl Work {
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) const MORE_PROCESSES: &str =
     "allow more processes and threads (`ulimit -u`, or the limit of the container)";
+/// The hint of a program that cannot be started.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(crate) const STARTABLE: &str = "check that the program is executable and that /proc is mounted: a program starts itself again from /proc/self/exe";
 /// The hint of a descriptor that the system refuses.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub(crate) const MORE_FILES: &str = "allow more open files (`ulimit -n`)";
@@ -73,7 +76,7 @@ pub(crate) const MORE_FILES: &str = "allow more open files (`ulimit -n`)";
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Isolation {
-    /// Makes the command of the child. Default: this program without arguments and with the same environment.
+    /// Makes the command of the child. Default: [`this_program`] with the same environment.
     pub command: Arc<dyn Fn() -> io::Result<Command> + Send + Sync>,
     /// The work of the child. Default: an engine.
     pub work: Work,
@@ -110,11 +113,31 @@ pub struct Isolation {
     pub notes_gaps: bool,
 }
 
+/// Returns the command that starts this program again, without arguments.
+///
+/// On Linux it is the program that runs, even if its file was replaced since, as by an update.
+///
+/// # Errors
+///
+/// If the system cannot tell which program runs.
+pub fn this_program() -> io::Result<Command> {
+    let program = std::env::current_exe()?;
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(program);
+        Ok(command)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Ok(Command::new(program))
+}
+
 impl Isolation {
     /// Returns the defaults, with this program as the child.
     pub fn new() -> Self {
         Self {
-            command: Arc::new(|| std::env::current_exe().map(Command::new)),
+            command: Arc::new(this_program),
             work: Work::default(),
             readable: Vec::new(),
             memory: None,

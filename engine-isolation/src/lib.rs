@@ -22,7 +22,7 @@ use backend_api::{Error, InferBackend};
 use serde::de::DeserializeOwned;
 
 pub use backend::Isolated;
-pub use config::{Isolation, Work};
+pub use config::{Isolation, Work, this_program};
 
 /// Runs the engine, if this process is the child of an [`Isolated`]; otherwise returns `false` at once.
 ///

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::channel::{Channel, Fault};
-use crate::config::{Isolation, MORE_FILES, MORE_PROCESSES, Work};
+use crate::config::{Isolation, MORE_FILES, MORE_PROCESSES, STARTABLE, Work};
 use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
 
 /// The bytes of stderr that are kept for a message, the last ones.
@@ -308,13 +308,14 @@ fn memory_hint(suspects: &str, bytes: u64) -> String {
     format!("{suspects}, or it needs more than the {bytes} bytes of `Isolation::memory`")
 }
 
-/// Returns the error of a child for which the system has no process, thread or descriptor left.
+/// Returns the error of a child that the system does not start, most often since it has no process, thread or descriptor
+/// left.
 fn refused(work: Work, source: io::Error) -> Error {
-    let is_full = matches!(
-        Errno::from_io_error(&source),
-        Some(Errno::MFILE | Errno::NFILE)
-    );
-    let hint = if is_full { MORE_FILES } else { MORE_PROCESSES };
+    let hint = match (source.kind(), Errno::from_io_error(&source)) {
+        (_, Some(Errno::MFILE | Errno::NFILE)) => MORE_FILES,
+        (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied, _) => STARTABLE,
+        _ => MORE_PROCESSES,
+    };
     let message = format!("cannot start {}", work.name());
     Error::new(ErrorKind::ResourceExhausted, message)
         .with_source(source)

@@ -20,16 +20,22 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         let name = format!("isolation::{backend}_answers_as_it_does_without");
         trials.push(with_set_up.test(name, move || same(backend)));
     }
-    let tests: [(&str, fn() -> Result<(), Failed>); 19] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 21] = [
         ("a_crash_costs_the_images_in_flight", crash),
         ("a_crash_ends_the_program_without_isolation", unprotected),
         ("a_hang_ends_at_the_timeout", hang),
         ("memory_beyond_the_limit_is_an_error", memory),
         ("a_killed_engine_costs_the_image_in_flight", || {
-            killed("engine")
+            killed("engine", false)
         }),
         ("a_killed_decoder_costs_the_image_in_flight", || {
-            killed("decoder")
+            killed("decoder", false)
+        }),
+        ("an_updated_program_starts_its_engine_again", || {
+            killed("engine", true)
+        }),
+        ("an_updated_program_starts_its_decoder_again", || {
+            killed("decoder", true)
         }),
         ("images_become_what_they_are_without", same_images),
         ("an_image_beyond_the_memory_is_an_error", large_image),
@@ -189,14 +195,26 @@ fn memory() -> Result<(), Failed> {
     Ok(())
 }
 
-fn killed(work: &str) -> Result<(), Failed> {
+/// A process is killed, after another program has taken the place of the one that runs if `is_updated`.
+fn killed(work: &str, is_updated: bool) -> Result<(), Failed> {
     const IMAGES: usize = 3000;
     let directory = tempfile::tempdir()?;
     let images = levels(directory.path(), &[10, 200])?;
     let list = directory.path().join("list.txt");
     let lines = images.iter().map(|path| format!("{}\n", path.display()));
     fs::write(&list, lines.collect::<String>().repeat(IMAGES / 2))?;
-    let mut command = classify();
+    let installed = classify();
+    let program = Path::new(installed.get_program());
+    let installation = tempfile::tempdir_in(program.parent().ok_or("no directory")?)?;
+    let path = installation.path().join("classify");
+    fs::hard_link(program, &path)?;
+    let mut command = Command::new(&path);
+    for (name, value) in installed.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
         .args(["--backend", "onnx", "--requests", "1", "--jobs", "1"])
         .args(["--color", "rgb", "--top", "1", "--format", "csv"])
@@ -216,6 +234,10 @@ fn killed(work: &str) -> Result<(), Failed> {
     let [decoder, engine] = children_of(program.id())?[..] else {
         return Err("not two children".into());
     };
+    if is_updated {
+        fs::remove_file(&path)?;
+        fs::write(&path, "another version")?;
+    }
     let child = if work == "decoder" { decoder } else { engine };
     kill_process(
         Pid::from_raw(child as i32).ok_or("no process")?,

@@ -1,6 +1,6 @@
 //! Crashes, hangs and limits.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,13 +59,17 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn no_process() -> Result<(), Failed> {
-    let start = || Err(std::io::ErrorKind::WouldBlock.into());
-    let error = bad(|isolation| isolation.command = Arc::new(start)).unwrap_err();
-    ensure(error.kind() == ErrorKind::ResourceExhausted, &error)?;
-    ensure(
-        error.hint().is_some_and(|it| it.contains("`ulimit -u`")),
-        error,
-    )
+    for (kind, words) in [
+        (io::ErrorKind::WouldBlock, "`ulimit -u`"),
+        (io::ErrorKind::NotFound, "/proc is mounted"),
+        (io::ErrorKind::PermissionDenied, "/proc is mounted"),
+    ] {
+        let start = move || Err(kind.into());
+        let error = bad(|isolation| isolation.command = Arc::new(start)).unwrap_err();
+        ensure(error.kind() == ErrorKind::ResourceExhausted, &error)?;
+        ensure(error.hint().is_some_and(|it| it.contains(words)), error)?;
+    }
+    Ok(())
 }
 
 fn bad(change: impl FnOnce(&mut Isolation)) -> Result<Isolated, Error> {
