@@ -341,6 +341,7 @@ mod linux {
                     if result.is_ok() {
                         self.shared.fruitless.store(0, Ordering::Relaxed);
                     }
+                    let result = result.map_err(|error| process.explain(error));
                     self.open = Some((process, channel));
                     result
                 }

@@ -40,8 +40,56 @@ pub struct Process {
     /// The number of requests that were sent and not answered.
     pub in_flight: AtomicUsize,
     work: Work,
-    /// The limits, for the hint of an error.
+    limits: Limits,
+}
+
+/// The limits of a child that its errors name, since the user may have set them too low.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
     memory: Option<u64>,
+    cpu_time: Option<Duration>,
+    timeout: Duration,
+}
+
+impl Limits {
+    /// Returns the hint of a death. `is_late`: an answer took too long.
+    fn hint(&self, suspects: &str, is_late: bool) -> Option<String> {
+        let Self {
+            memory,
+            cpu_time,
+            timeout,
+        } = self;
+        let reached = if is_late {
+            vec![format!("the {timeout:?} of `Isolation::timeout`")]
+        } else {
+            let memory = memory.map(|bytes| format!("the {bytes} bytes of `Isolation::memory`"));
+            let cpu_time = cpu_time.map(|time| format!("the {time:?} of `Isolation::cpu_time`"));
+            memory.into_iter().chain(cpu_time).collect()
+        };
+        let reached = reached.join(" or ");
+        (!reached.is_empty()).then(|| format!("{suspects}, or it needs more than {reached}"))
+    }
+
+    /// Adds the limit of memory to the hint of the engine's own error: few libraries say that memory was refused to them.
+    fn explain(&self, error: Error) -> Error {
+        let Some(bytes) = self.memory else {
+            return error;
+        };
+        match error.kind() {
+            ErrorKind::EngineUnavailable
+            | ErrorKind::ModelInvalid
+            | ErrorKind::InferenceFailed
+            | ErrorKind::Panicked
+            | ErrorKind::ResourceExhausted => {}
+            _ => return error,
+        }
+        let limit = format!("it may need more than the {bytes} bytes of `Isolation::memory`");
+        let hint = match error.hint() {
+            Some(hint) => format!("{hint}; {limit}"),
+            None => limit,
+        };
+        error.with_hint(hint)
+    }
 }
 
 #[derive(Debug)]
@@ -57,8 +105,7 @@ pub struct Death {
     work: Work,
     message: String,
     stderr: String,
-    /// The user may have limited the memory too much.
-    memory: Option<u64>,
+    limits: Limits,
     /// True if the child was killed because an answer took too long.
     pub is_late: bool,
 }
@@ -133,16 +180,18 @@ impl Process {
             Err(Trouble::Refused(error)) => Err(error.into()),
             Err(Trouble::Fault(fault)) => {
                 let suspects = isolation.work.suspects();
-                let hint = match (&fault, isolation.memory) {
+                let hint = match &fault {
                     // More time for all starts would not be more for this one.
-                    (Fault::Late(_), _) if timeout < isolation.open_timeout => {
+                    Fault::Late(_) if timeout < isolation.open_timeout => {
                         isolation.work.remedy().to_owned()
                     }
-                    (Fault::Late(_), _) => format!(
+                    Fault::Late(_) => format!(
                         "{suspects}; if it only needs more time, raise `Isolation::open_timeout`"
                     ),
-                    (_, Some(bytes)) => memory_hint(suspects, bytes),
-                    (_, None) => suspects.to_owned(),
+                    Fault::Closed | Fault::Invalid(_) => {
+                        let hint = process.limits.hint(suspects, false);
+                        hint.unwrap_or_else(|| suspects.to_owned())
+                    }
                 };
                 let error = process.end(&fault).with_hint(hint);
                 Err(NotOpened {
@@ -182,7 +231,11 @@ impl Process {
             stderr,
             in_flight: AtomicUsize::new(0),
             work: isolation.work,
-            memory: isolation.memory,
+            limits: Limits {
+                memory: isolation.memory,
+                cpu_time: isolation.cpu_time,
+                timeout: isolation.timeout,
+            },
         })
     }
 
@@ -196,7 +249,7 @@ impl Process {
         let mut until = Until::new(&self.control, timeout);
         protocol::send(&self.control, start).map_err(fault)?;
         let mut next = || match protocol::receive(&mut until, MOST_OF_PROGRESS).map_err(fault)? {
-            Progress::Failed(error) => Err(Trouble::Refused(error)),
+            Progress::Failed(error) => Err(Trouble::Refused(self.limits.explain(error))),
             other => Ok(other),
         };
         let out_of_order = || {
@@ -255,6 +308,11 @@ impl Process {
         error
     }
 
+    /// Returns the engine's own error with the limit that may be its cause.
+    pub fn explain(&self, error: Error) -> Error {
+        self.limits.explain(error)
+    }
+
     /// Returns the end of a child that has been waited for.
     pub fn death(&self) -> Option<Death> {
         self.lock().death.clone()
@@ -265,7 +323,7 @@ impl Process {
             work: self.work,
             message: format!("{} {message}", self.work.name()),
             stderr: self.stderr.text(),
-            memory: self.memory,
+            limits: self.limits,
             is_late,
         }
     }
@@ -297,15 +355,11 @@ impl Death {
             error = error.with_context("stderr", &self.stderr);
         }
         let suspects = self.work.suspects();
-        error.with_hint(match self.memory {
-            Some(bytes) => memory_hint(suspects, bytes),
-            None => format!("{suspects}; other requests are not affected"),
-        })
+        let hint = self.limits.hint(suspects, self.is_late);
+        error.with_hint(
+            hint.unwrap_or_else(|| format!("{suspects}; other requests are not affected")),
+        )
     }
-}
-
-fn memory_hint(suspects: &str, bytes: u64) -> String {
-    format!("{suspects}, or it needs more than the {bytes} bytes of `Isolation::memory`")
 }
 
 /// Returns the error of a child that the system does not start, most often since it has no process, thread or descriptor
@@ -369,8 +423,12 @@ fn ended(status: ExitStatus) -> String {
 /// Checks the parts of a description with which others compute, or on which they act: they read the model's files.
 fn check(info: &BackendInfo, readable: &[OsString]) -> Result<(), String> {
     if let Some(model) = &info.model {
-        let is_plain = !model.components().any(|part| part == Component::ParentDir);
-        if !is_plain || !readable.iter().any(|path| model.starts_with(path)) {
+        // The user may have written `..` in a path, but no path of the child leads out of a directory.
+        let is_below = |path| {
+            let rest = model.strip_prefix(path);
+            rest.is_ok_and(|rest| !rest.components().any(|part| part == Component::ParentDir))
+        };
+        if !readable.iter().any(is_below) {
             let name = model.display();
             return Err(format!(
                 "a description of a model that it may not read, {name}"

@@ -85,12 +85,14 @@ fn limit(start: &Start) -> rustix::io::Result<()> {
     for (resource, limit) in limits {
         let Some(limit) = limit else { continue };
         let hard = getrlimit(resource).maximum;
-        let limit = Some(hard.map_or(limit, |hard| hard.min(limit)));
+        let at_most = |limit: u64| Some(hard.map_or(limit, |hard| hard.min(limit)));
+        // At the first limit of CPU time the signal names it, a second later it is SIGKILL.
+        let more = if resource == Resource::Cpu { 1 } else { 0 };
         setrlimit(
             resource,
             Rlimit {
-                current: limit,
-                maximum: limit,
+                current: at_most(limit),
+                maximum: at_most(limit.saturating_add(more)),
             },
         )?;
     }

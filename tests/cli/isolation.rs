@@ -20,7 +20,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         let name = format!("isolation::{backend}_answers_as_it_does_without");
         trials.push(with_set_up.test(name, move || same(backend)));
     }
-    let tests: [(&str, fn() -> Result<(), Failed>); 21] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 22] = [
         ("a_crash_costs_the_images_in_flight", crash),
         ("a_crash_ends_the_program_without_isolation", unprotected),
         ("a_hang_ends_at_the_timeout", hang),
@@ -37,6 +37,7 @@ pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
         ("an_updated_program_starts_its_decoder_again", || {
             killed("decoder", true)
         }),
+        ("a_model_may_be_above_the_current_directory", model_above),
         ("images_become_what_they_are_without", same_images),
         ("an_image_beyond_the_memory_is_an_error", large_image),
         ("compare_survives_a_crash", compare),
@@ -255,6 +256,25 @@ fn killed(work: &str, is_updated: bool) -> Result<(), Failed> {
     ensure(result.status.code() == Some(lost as i32), &stderr)?;
     // One line for each image.
     ensure(100 + rest.len() == 1 + IMAGES, rest.len())
+}
+
+fn model_above() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let images = directory.path().join("images");
+    fs::create_dir(&images)?;
+    fs::copy(small_model("plain.onnx"), directory.path().join("m.onnx"))?;
+    levels(&images, &[10])?;
+    for model in ["../m.onnx", "../images/../m.onnx"] {
+        let mut one = classify();
+        let mut several = classify();
+        one.args(["--backend", "rten", "--isolate", "-m", model, "-i", "."]);
+        several.args(["compare", "rten", "onnx", "-m", model, "-i", "."]);
+        for command in [&mut one, &mut several] {
+            let command = command.args(["--color", "rgb"]).current_dir(&images);
+            expect_code(&run(command), 0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Results, notes and errors, of good and of damaged images.

@@ -110,7 +110,12 @@ fn hang() -> Result<(), Failed> {
     let backend = bad(|isolation| isolation.timeout = Duration::from_millis(200))?;
     let error = crash(&backend, Misdeed::Hang)?;
     let words = "did not answer within 200ms and was killed";
-    ensure(error.to_string().contains(words), error)
+    ensure(error.to_string().contains(words), &error)?;
+    let hint = error.hint().unwrap_or_default();
+    ensure(
+        hint.ends_with("or it needs more than the 200ms of `Isolation::timeout`"),
+        hint,
+    )
 }
 
 fn waiting_request() -> Result<(), Failed> {
@@ -152,12 +157,13 @@ fn memory() -> Result<(), Failed> {
 
 fn cpu_time() -> Result<(), Failed> {
     let backend = bad(|isolation| isolation.cpu_time = Some(Duration::from_secs(1)))?;
-    let error = crash(&backend, Misdeed::Compute)?.to_string();
-    // The soft limit is the hard one, at which the kernel may kill first.
-    let named = ["SIGXCPU", "SIGKILL"]
-        .iter()
-        .any(|name| error.contains(name));
-    ensure(named, error)
+    let error = crash(&backend, Misdeed::Compute)?;
+    ensure(error.to_string().contains("SIGXCPU"), &error)?;
+    let hint = error.hint().unwrap_or_default();
+    ensure(
+        hint.ends_with("or it needs more than the 1s of `Isolation::cpu_time`"),
+        hint,
+    )
 }
 
 fn own_errors() -> Result<(), Failed> {
@@ -167,10 +173,16 @@ fn own_errors() -> Result<(), Failed> {
         (Misdeed::Panic, ErrorKind::Panicked),
     ] {
         let error = backend.infer_blocking(misdeed.input()).unwrap_err();
-        ensure(error.kind() == kind, error)?;
+        ensure(error.kind() == kind, &error)?;
+        let hint = error.hint().unwrap_or_default();
+        ensure(!hint.contains("Isolation"), hint)?;
         assert_doubled(&backend, 3);
     }
-    Ok(())
+    let backend = bad(|isolation| isolation.memory = Some(2 << 30))?;
+    let error = backend.infer_blocking(Misdeed::Error.input()).unwrap_err();
+    let hint = error.hint().unwrap_or_default();
+    let words = "; it may need more than the 2147483648 bytes of `Isolation::memory`";
+    ensure(hint.ends_with(words), hint)
 }
 
 fn in_flight() -> Result<(), Failed> {

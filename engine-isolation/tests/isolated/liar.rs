@@ -37,8 +37,11 @@ const REPLIES: [(&str, &str); 10] = [
     ("closed", "closed its connection"),
 ];
 
+/// A model as a user may write it.
+const READABLE: &str = "../models/../model.onnx";
+
 /// A lie in the description.
-const DESCRIPTIONS: [(&str, &str); 7] = [
+const DESCRIPTIONS: [(&str, &str); 8] = [
     ("no-slot", "sent a description with 0 infer requests"),
     ("slots", "sent a description with 1000000 infer requests"),
     (
@@ -49,6 +52,10 @@ const DESCRIPTIONS: [(&str, &str); 7] = [
     (
         "model",
         "sent a description of a model that it may not read, /etc/passwd",
+    ),
+    (
+        "above",
+        "sent a description of a model that it may not read, /readable/../etc/passwd",
     ),
     ("notes", "sent a description of"),
     ("words", "sent a description of"),
@@ -75,6 +82,8 @@ fn open(lie: &'static str) -> Result<Isolated, Error> {
     let mut isolation = isolation();
     // The double answers one request.
     isolation.spare_requests = 0;
+    isolation.readable.push("/readable".into());
+    isolation.readable.push(READABLE.into());
     if matches!(lie, "slow" | "deaf") {
         isolation.timeout = Duration::from_millis(300);
     }
@@ -176,7 +185,11 @@ fn play(lie: &str) -> io::Result<()> {
         "slots" => 1_000_000,
         _ => 1,
     };
-    let model = (lie == "model").then_some("/etc/passwd");
+    let model = match lie {
+        "model" => "/etc/passwd",
+        "above" => "/readable/../etc/passwd",
+        _ => READABLE,
+    };
     let notes = vec![""; if lie == "notes" { 101 } else { 0 }];
     let version = "1".repeat(if lie == "words" { 1 << 16 } else { 0 });
     let info = json!({
