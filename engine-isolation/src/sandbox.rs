@@ -87,7 +87,7 @@ fn limit(start: &Start) -> rustix::io::Result<()> {
         let hard = getrlimit(resource).maximum;
         let at_most = |limit: u64| Some(hard.map_or(limit, |hard| hard.min(limit)));
         // At the first limit of CPU time the signal names it, a second later it is SIGKILL.
-        let more = if resource == Resource::Cpu { 1 } else { 0 };
+        let more = u64::from(resource == Resource::Cpu);
         setrlimit(
             resource,
             Rlimit {

@@ -156,11 +156,13 @@ impl<R: Read + Seek> Recording<R> {
                 used: false,
             };
             start += bytes;
-            // Images with the same bytes have a line each, and one answer. Of a failure and an answer the failure counts.
+            // Duplicate images have a line each, and their answers must agree. A failure takes precedence.
             let mut counts = true;
             if let Some(earlier) = places.get(&image.sha256) {
                 let earlier = lines.earlier(earlier, start)?;
-                if !earlier.has_answers_of(&image) {
+                // One line has all failures, since the other one is forgotten.
+                let differ = image.fails_unlike(&earlier) && earlier.fails_unlike(&image);
+                if differ || !earlier.has_answers_of(&image) {
                     return Err(RecordingError::Contradiction {
                         path: image.path,
                         earlier: earlier.path,
@@ -518,6 +520,23 @@ mod tests {
                 "the recording has different answers for copy.jpg and for 0.jpg, which have the same SHA-256"
             );
         }
+    }
+
+    #[test]
+    fn no_failure_of_duplicates_is_lost() {
+        let failed = |from: &str, to: &str| {
+            let text = lines(&[0, 1, 2, 2], |place, line| {
+                assert!(place < 2 || line.contains(from), "{line}");
+                if place == 3 {
+                    return line.replace(from, to);
+                }
+                line.to_owned()
+            });
+            Recording::read(Cursor::new(text)).map(|_| ())
+        };
+        failed("[0.25,0.75],null", "null,null").unwrap();
+        let error = failed("[0.25,0.75],null", "null,[0.25,0.75]").unwrap_err();
+        assert!(matches!(error, RecordingError::Contradiction { .. }));
     }
 
     #[test]

@@ -60,15 +60,19 @@ pub(super) fn class_column<'a>(
 ) -> Result<Option<&'a str>, GroundTruthError> {
     let candidates = columns.iter().filter(|it| CLASS_COLUMNS.contains(*it));
     let candidates: Vec<&str> = candidates.copied().collect();
-    let class = first(&CLASS_COLUMNS, columns);
-    // A column of ids and one of names are the same classes; two of names may be different ones.
-    if candidates.len() > 1 && class.is_none_or(|class| !class.contains("_id")) {
-        return Err(GroundTruthError::ClassColumns {
+    let ids = candidates.iter().filter(|it| it.contains("_id"));
+    let mut ids: Vec<&str> = ids.copied().collect();
+    // A repeated column is another error.
+    ids.dedup();
+    // An id column and a name column describe the same class. Two of one kind may not.
+    match (&*candidates, &*ids) {
+        ([], _) => Ok(None),
+        ([class], _) | (_, [class]) => Ok(Some(class)),
+        _ => Err(GroundTruthError::ClassColumns {
             line,
             columns: candidates.into_iter().map(str::to_owned).collect(),
-        });
+        }),
     }
-    Ok(class)
 }
 
 fn first<'a>(known: &[&str], columns: &[&'a str]) -> Option<&'a str> {
@@ -198,6 +202,7 @@ mod tests {
             // The first column of a table of pandas has no name.
             ("\tpath\tlabel", Some((1, 2))),
             (",path,label", Some((1, 2))),
+            ("path,class,label_id", Some((0, 2))),
             ("a.jpg 1", None),
             ("\"a b.jpg\" 1", None),
             ("\"a.jpg 1", None),
@@ -232,6 +237,11 @@ mod tests {
                 "path,label,category",
                 None,
                 "line 3: \"label\" and \"category\" could each be the class",
+            ),
+            (
+                "path,class_id,label_id,label",
+                None,
+                "line 3: \"class_id\" and \"label_id\" and \"label\" could each be the class",
             ),
             (
                 "path,label,label",

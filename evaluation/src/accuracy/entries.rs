@@ -57,6 +57,9 @@ impl Entries {
         let parts = image.components();
         let image: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
         let parts = image.components().count();
+        if parts == 0 {
+            return Err(GroundTruthError::NoName { line });
+        }
         if parts > MOST_PARTS {
             return Err(GroundTruthError::TooManyParts {
                 line,

@@ -141,9 +141,31 @@ pub enum GroundTruthError {
         line: usize,
     },
     /// The quotes of a cell do not end, so that the rows below belong to it.
-    #[error("the quotes of a cell in line {line} do not end")]
+    #[error("line {line} has a cell whose quotes do not end")]
     OpenCell {
         /// The line in which the row begins, from 1.
+        line: usize,
+    },
+    /// Text follows the closing quotes of a cell: most often the quotes of an earlier cell are open.
+    #[error("line {line} has text behind the closing quotes of a cell")]
+    BehindQuotes {
+        /// The line in which the row begins, from 1.
+        line: usize,
+    },
+    /// A row has cells that no column of the header names.
+    #[error("line {line} has {cells} cells, but the header has {columns} columns")]
+    MoreThanHeader {
+        /// The line in which the row begins, from 1.
+        line: usize,
+        /// The number of cells, without empty ones at the end.
+        cells: usize,
+        /// The number of columns.
+        columns: usize,
+    },
+    /// An entry has an empty name.
+    #[error("line {line} has an empty name of an image")]
+    NoName {
+        /// The line, from 1.
         line: usize,
     },
     /// The cell of the image or of the class has a line break: most often its quotes end in a row below.
@@ -391,9 +413,13 @@ impl GroundTruthError {
             Self::NotText { hint, .. } => (*hint).to_owned(),
             Self::RepeatedColumn { .. } => "rename or remove one of them".to_owned(),
             Self::OpenHeader { .. } => "write the header on one line".to_owned(),
-            Self::OpenCell { .. } => {
-                "end the quotes, and write quotes inside of a cell twice".to_owned()
+            Self::OpenCell { .. } | Self::BehindQuotes { .. } => {
+                "end the quotes, and write quotes inside of a quoted cell twice".to_owned()
             }
+            Self::MoreThanHeader { .. } => {
+                "put cells that contain the separator into quotes, or name each column in the header".to_owned()
+            }
+            Self::NoName { .. } => "write the name of the image, or remove the line".to_owned(),
             Self::BrokenCell { .. } => {
                 "end the quotes; a name that has a line break can be written in JSON Lines".to_owned()
             }

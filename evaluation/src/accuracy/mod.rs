@@ -15,6 +15,7 @@ mod labels;
 mod lookup;
 mod metrics;
 mod multi_label;
+mod quotes;
 mod ranking;
 mod score;
 mod truth_text;

@@ -12,14 +12,13 @@ use super::file_kind::check_text;
 use super::forms::{self, LINE, TruthForm, shortened};
 use super::json_line::json_line;
 use super::lookup::{Numbers, SEPARATORS};
+use super::quotes::Quotes;
 use crate::text::printable;
 
 /// The largest file. As many bytes name about three million images, with their paths.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
 /// The longest line, or row of a table, in bytes.
 const LONGEST_LINE: usize = 4 << 20;
-/// A row that is read after the last one of a table, unless the quotes of a cell do not end.
-const AFTER_LAST: &[u8] = b"\0";
 /// The longest class, in bytes: a label has at most as many characters.
 const LONGEST_CLASS: usize = 4 * 4096;
 
@@ -135,36 +134,31 @@ fn table<R: Read>(
     let above = lines.number - 1;
     let guard = lines.guard;
     let header = [header, "\n"].concat();
+    let rows = Quotes::new(lines.source, delimiter, lines.number + 1);
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .delimiter(delimiter)
-        .from_reader(
-            header
-                .as_bytes()
-                .chain(lines.source)
-                .chain(&b"\n"[..])
-                .chain(AFTER_LAST),
-        );
-    reader.byte_headers().map_err(failed)?;
+        .from_reader(header.as_bytes().chain(rows));
+    let columns = reader.byte_headers().map_err(failed)?.len();
     let mut record = csv::ByteRecord::new();
-    let mut number = above + 1;
     loop {
         guard.begin(above + reader.position().line() as usize);
         if !reader.read_byte_record(&mut record).map_err(failed)? {
-            return Err(GroundTruthError::OpenCell { line: number });
+            return Ok(());
         }
-        number = record
+        let number = record
             .position()
             .map_or(0, |position| above + position.line() as usize);
-        if record.iter().eq([AFTER_LAST]) {
-            let goes_on = reader.read_byte_record(&mut record).map_err(failed)?;
-            return if goes_on {
-                Err(GroundTruthError::TooFewColumns { line: number })
-            } else {
-                Ok(())
-            };
-        }
         check_columns(number, record.len())?;
+        // Spreadsheets fill rows with empty cells.
+        let cells = record.iter().rposition(|cell| !cell.is_empty());
+        if let Some(last) = cells.filter(|last| *last >= columns) {
+            return Err(GroundTruthError::MoreThanHeader {
+                line: number,
+                cells: last + 1,
+                columns,
+            });
+        }
         let cell = |place| record.get(place).map(String::from_utf8_lossy);
         let (Some(name), Some(class)) = (cell(image), cell(class)) else {
             return Err(GroundTruthError::TooFewColumns { line: number });
@@ -419,35 +413,59 @@ mod tests {
 
     #[test]
     fn no_row_is_lost_in_the_quotes_of_another() {
-        let error = |rows: &str| {
-            let text = format!("# photos\npath,label,caption\n{rows}");
-            parse(text.as_bytes(), None)
-                .map(|_| ())
-                .map_err(|error| error.to_string())
-        };
-        let broken = |line| {
-            Err(format!(
-                "line {line} has a line break in the cell of the image or of the class"
-            ))
-        };
-        let open = |line| Err(format!("the quotes of a cell in line {line} do not end"));
+        let broken = "has a line break in the cell of the image or of the class";
+        let behind = "has text behind the closing quotes of a cell";
         for (rows, expected) in [
-            ("a.jpg,cat,\"two\nlines\n\"\nb.jpg,dog,x\n", Ok(())),
-            ("a.jpg,cat,\"ends so\n\"", Ok(())),
-            ("a.jpg,\"cat\nb.jpg,dog\nc.jpg,\"cow\",x\n", broken(3)),
-            ("a.jpg,cat,x\n\"b.jpg,dog,x\nc.jpg,\"cow\",x\n", broken(4)),
-            ("a.jpg,\"cat\nb.jpg,dog,x\n", broken(3)),
-            ("a.jpg,cat,x\nb.jpg,dog,\"x\nc.jpg,cow,x", open(4)),
-            ("a.jpg,cat,x\nb.jpg,dog,\"", open(4)),
+            ("a.jpg,\"two\nlines\n\",cat\r\nb.jpg,x,dog\n", None),
+            ("a.jpg,x,\"cat\"\r\n\"b.jpg\",\"a \"\"b\"\" c\",dog", None),
+            ("a.jpg,5\" of snow,cat\n", None),
+            ("a.jpg,x,\"cat\nb.jpg,x,dog\"\n", Some((3, broken))),
+            (
+                "a.jpg,x,cat\n\"b.jpg,x,dog\nc.jpg\",x,cow\n",
+                Some((4, broken)),
+            ),
+            ("a.jpg,\"x,cat\nb.jpg,\"y\",dog\n", Some((3, behind))),
+            (
+                "a.jpg,x,cat\nb.jpg,x,\"dog\nc.jpg,x,\"cow\"",
+                Some((4, behind)),
+            ),
+            (
+                "a.jpg,x,\"cat\nb.jpg,x,dog\n",
+                Some((3, "has a cell whose quotes do not end")),
+            ),
+            (
+                "a.jpg,x,cat\nb.jpg,\"",
+                Some((4, "has a cell whose quotes do not end")),
+            ),
         ] {
-            assert_eq!(error(rows), expected, "{rows:?}");
+            let text = format!("# photos\npath,caption,label\n{rows}");
+            let error = parse(text.as_bytes(), None)
+                .map(|_| ())
+                .map_err(|error| error.to_string());
+            let expected = expected.map(|(line, text)| format!("line {line} {text}"));
+            assert_eq!(error.err(), expected, "{rows:?}");
         }
-        // Only the beginning of a file shows that it is no text.
-        let many = "a.jpg,cat,x\n".repeat(1000);
-        for more in ["\0", "\0\nb.jpg,dog,x\n"] {
-            let expected = Err("line 1003 has too few columns".to_owned());
-            assert_eq!(error(&[&*many, more].concat()), expected, "{more:?}");
+    }
+
+    #[test]
+    fn every_entry_has_the_image_and_class_of_its_columns() {
+        let error = |text: &str| parse(text.as_bytes(), None).unwrap_err().to_string();
+        for text in [
+            "path,label\na.jpg,1\n , 2\n",
+            "a.jpg 1\n./ 2\n",
+            "{\"id\":\"a\",\"label\":1}\n{\"id\":\"\",\"label\":2}\n",
+        ] {
+            let error = error(text);
+            assert!(
+                error.ends_with(" has an empty name of an image"),
+                "{text:?}: {error}"
+            );
         }
+        let text = "path,caption,label\na.jpg,x,1,,\nb.jpg,cat, 7,243\n";
+        assert_eq!(
+            error(text),
+            "line 3 has 4 cells, but the header has 3 columns"
+        );
     }
 
     #[test]
