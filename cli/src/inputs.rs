@@ -260,8 +260,10 @@ impl Inputs {
         let before = (self.list.len(), self.directories);
         for Entry { path, kind } in directory::list(directory, recursive) {
             match kind {
-                Kind::File if archive::is_archive(&path) => self.add_archive(&path),
+                Kind::File | Kind::Special if archive::is_archive(&path) => self.add_archive(&path),
                 Kind::File if is_image(&path) => self.list.push(Input::file(path)),
+                // A pipe or a device by the name of an image fails by name, too.
+                Kind::Special if has_image_ending(&path) => self.list.push(Input::file(path)),
                 Kind::File | Kind::Special => {
                     let ending = path.extension().unwrap_or_default();
                     let ending = ending.to_string_lossy().to_ascii_lowercase();
@@ -299,7 +301,11 @@ fn joined(parts: &[String]) -> String {
 /// Returns whether a file is an image by its name, or by its first bytes. Formats that are not decoded are among them:
 /// they fail by name and do not vanish.
 fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(Image::has_ending) || has_image_magic(path)
+    has_image_ending(path) || has_image_magic(path)
+}
+
+fn has_image_ending(path: &Path) -> bool {
+    path.extension().is_some_and(Image::has_ending)
 }
 
 fn of_list(list: &Path) -> String {
@@ -536,6 +542,25 @@ mod tests {
         assert_eq!(
             found.skipped(false).unwrap(),
             "skipped 5 non-image files (2 .txt, 1 without an ending, 1 .md, 1 .mp4)"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_by_the_name_of_an_image_is_an_input() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_path_buf();
+        for name in ["a.jpg", "b.txt", "c"] {
+            let status = std::process::Command::new("mkfifo")
+                .arg(path.join(name))
+                .status();
+            assert!(status.unwrap().success());
+        }
+        let found = Inputs::find(std::slice::from_ref(&path), &[], false).unwrap();
+        assert_eq!(names(&found, &path), ["a.jpg"]);
+        assert_eq!(
+            found.skipped(false).unwrap(),
+            "skipped 2 non-image files (1 .txt, 1 without an ending)"
         );
     }
 

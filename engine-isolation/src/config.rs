@@ -54,9 +54,9 @@ impl Work {
     pub(crate) const fn remedy(self) -> &'static str {
         match self {
             Self::Engine => {
-                "use another model or engine, or leave out the inputs whose errors say that they ended the process"
+                "use another model or engine, or leave out the input that ends the process: with `requests = 1` no other input fails with it"
             }
-            Self::Decoder => "leave out the images whose errors say that they ended the process",
+            Self::Decoder => "leave out the image that ends the process: with `FeedOptions::jobs = 1` no other image fails with it",
         }
     }
 }

@@ -357,7 +357,7 @@ impl Death {
         let suspects = self.work.suspects();
         let hint = self.limits.hint(suspects, self.is_late);
         error.with_hint(
-            hint.unwrap_or_else(|| format!("{suspects}; other requests are not affected")),
+            hint.unwrap_or_else(|| format!("{suspects}; of the requests in flight, one ended it and all failed")),
         )
     }
 }

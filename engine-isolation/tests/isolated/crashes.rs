@@ -273,7 +273,7 @@ fn restarts() -> Result<(), Failed> {
     let text = "the process of the engine is not started again: it was restarted 2 times within 3600s: \
                 the process of the engine ended with exit code 3";
     ensure(whole(&error) == text, &error)?;
-    let hint = "use another model or engine, or leave out the inputs whose errors say that they ended the process";
+    let hint = "use another model or engine, or leave out the input that ends the process: with `requests = 1` no other input fails with it";
     ensure(error.hint() == Some(hint), error)
 }
 
