@@ -32,9 +32,9 @@ impl Isolated {
     /// - The engine's own error, if it cannot open the model.
     /// - [`ErrorKind::EngineCrashed`] if the child dies, takes longer than [`Isolation::open_timeout`], or sends an invalid
     ///   message.
-    /// - [`ErrorKind::ResourceExhausted`] if it cannot be started.
+    /// - [`ErrorKind::ResourceExhausted`] if the system has no process, thread, memory or descriptor left for it.
     /// - [`ErrorKind::InvalidConfig`] on systems other than Linux, for a `config` that cannot be serialized, and if the child
-    ///   cannot be confined or its memory exceeds the limit on files.
+    ///   cannot be started or confined, or its memory exceeds the limit on files.
     pub fn open(config: &impl Serialize, isolation: &Isolation) -> Result<Self, Error> {
         let (info, engines) = Self::parts(config, isolation)?;
         #[cfg(target_os = "linux")]

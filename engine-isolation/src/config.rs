@@ -56,7 +56,9 @@ impl Work {
             Self::Engine => {
                 "use another model or engine, or leave out the input that ends the process: with `requests = 1` no other input fails with it"
             }
-            Self::Decoder => "leave out the image that ends the process: with `FeedOptions::jobs = 1` no other image fails with it",
+            Self::Decoder => {
+                "leave out the image that ends the process: with `FeedOptions::jobs = 1` no other image fails with it"
+            }
         }
     }
 }

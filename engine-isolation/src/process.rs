@@ -19,14 +19,14 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::channel::{Channel, Fault};
 use crate::config::{Isolation, MORE_FILES, MORE_PROCESSES, STARTABLE, Work};
-use crate::protocol::{self, Confinement, MOST_OF_PROGRESS, Progress, Shape, Start, Until};
+use crate::protocol::{
+    self, Confinement, MOST_OF_PROGRESS, MOST_SLOTS, Progress, Shape, Start, Until,
+};
 
 /// The bytes of stderr that are kept for a message, the last ones.
 const TAIL: usize = 2048;
 /// The longest wait for the end of a child whose connection is closed: a crash closes it a moment before.
 const END: Duration = Duration::from_secs(5);
-/// The most infer requests of a child.
-const MOST_SLOTS: usize = 1024;
 /// The most notes in a description, and the most bytes of its texts.
 const MOST_NOTES: usize = 100;
 const MOST_WORDS: usize = 64 << 10;
@@ -142,8 +142,8 @@ impl Process {
         timeout: Duration,
     ) -> Result<Opened, NotOpened> {
         check_file_size(isolation.tensor_bytes)?;
-        let process =
-            Self::start(isolation, timeout).map_err(|source| refused(isolation.work, source))?;
+        let process = Self::start(isolation, timeout)
+            .map_err(|source| not_started(isolation.work, source))?;
         let start = Start {
             readable: isolation.readable.iter().map(Into::into).collect(),
             loads_libraries: isolation.work == Work::Engine,
@@ -356,24 +356,38 @@ impl Death {
         }
         let suspects = self.work.suspects();
         let hint = self.limits.hint(suspects, self.is_late);
-        error.with_hint(
-            hint.unwrap_or_else(|| format!("{suspects}; of the requests in flight, one ended it and all failed")),
-        )
+        error.with_hint(hint.unwrap_or_else(|| {
+            format!("{suspects}; of the requests in flight, one ended it and all failed")
+        }))
     }
 }
 
-/// Returns the error of a child that the system does not start, most often since it has no process, thread or descriptor
-/// left.
+/// Returns the error of a child for which the system has no process, thread, memory or descriptor left.
 fn refused(work: Work, source: io::Error) -> Error {
-    let hint = match (source.kind(), Errno::from_io_error(&source)) {
-        (_, Some(Errno::MFILE | Errno::NFILE)) => MORE_FILES,
-        (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied, _) => STARTABLE,
-        _ => MORE_PROCESSES,
-    };
+    let is_full = matches!(
+        Errno::from_io_error(&source),
+        Some(Errno::MFILE | Errno::NFILE)
+    );
+    let hint = if is_full { MORE_FILES } else { MORE_PROCESSES };
     let message = format!("cannot start {}", work.name());
     Error::new(ErrorKind::ResourceExhausted, message)
         .with_source(source)
         .with_hint(hint)
+}
+
+/// Returns the error of a child that cannot be started.
+fn not_started(work: Work, source: io::Error) -> Error {
+    let is_full = matches!(
+        Errno::from_io_error(&source),
+        Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM)
+    );
+    if is_full || source.kind() == io::ErrorKind::WouldBlock {
+        return refused(work, source);
+    }
+    let message = format!("cannot start {}", work.name());
+    Error::new(ErrorKind::InvalidConfig, message)
+        .with_source(source)
+        .with_hint(STARTABLE)
 }
 
 /// Checks that memory files of `bytes` may be made: the kernel ends a process that exceeds its limit.

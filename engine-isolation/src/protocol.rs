@@ -19,6 +19,8 @@ use rustix::net::{RecvFlags, recv};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// The most infer requests of a child.
+pub const MOST_SLOTS: usize = 1024;
 /// The most bytes of a description of a backend, or of an error.
 pub const MOST_OF_PROGRESS: usize = 16 << 20;
 /// The most bytes of a reply.

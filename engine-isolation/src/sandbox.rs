@@ -17,7 +17,7 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter,
 };
 
-use crate::protocol::{Confinement, Start};
+use crate::protocol::{Confinement, MOST_SLOTS, Start};
 
 /// The Landlock version whose restrictions are requested: files, TCP, devices, signals. Older kernels enforce a part of
 /// them.
@@ -46,8 +46,8 @@ const SYSTEM: [&str; 17] = [
 ];
 /// The variable whose directories the loader searches.
 const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
-/// The highest number of open files.
-const FILES: u64 = 1024;
+/// The highest number of open files: two for each infer request, and those of the engine.
+const FILES: u64 = 4 * MOST_SLOTS as u64;
 
 /// Restricts this process until its end. It must have a single thread, because others would stay unrestricted.
 pub fn confine(start: &Start) -> Result<Confinement, Error> {

@@ -59,14 +59,26 @@ pub fn trials() -> Vec<Trial> {
 }
 
 fn no_process() -> Result<(), Failed> {
-    for (kind, words) in [
-        (io::ErrorKind::WouldBlock, "`ulimit -u`"),
-        (io::ErrorKind::NotFound, "/proc is mounted"),
-        (io::ErrorKind::PermissionDenied, "/proc is mounted"),
+    for (kind, expected, words) in [
+        (
+            io::ErrorKind::WouldBlock,
+            ErrorKind::ResourceExhausted,
+            "`ulimit -u`",
+        ),
+        (
+            io::ErrorKind::NotFound,
+            ErrorKind::InvalidConfig,
+            "/proc is mounted",
+        ),
+        (
+            io::ErrorKind::Other,
+            ErrorKind::InvalidConfig,
+            "/proc is mounted",
+        ),
     ] {
         let start = move || Err(kind.into());
         let error = bad(|isolation| isolation.command = Arc::new(start)).unwrap_err();
-        ensure(error.kind() == ErrorKind::ResourceExhausted, &error)?;
+        ensure(error.kind() == expected, &error)?;
         ensure(error.hint().is_some_and(|it| it.contains(words)), error)?;
     }
     Ok(())

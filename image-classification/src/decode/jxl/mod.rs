@@ -1,6 +1,7 @@
 //! JPEG XL, in the colours of sRGB.
 
 mod boxes;
+mod features;
 
 use std::io::{self, BufRead, Cursor, ErrorKind, Read};
 
@@ -54,6 +55,7 @@ pub(super) fn decode<R: BufRead>(
     let mut codestream = Codestream::new(source).map_err(unreadable)?;
     let (mut image, header, start) = open(&mut codestream, length, limits)?;
     load(&mut image, start.chain(codestream))?;
+    features::check(&image)?;
     // The others are the file's own levels, as other formats give them.
     if image.image_header().metadata.xyb_encoded {
         let encoding = if image.pixel_format().is_grayscale() {
@@ -359,8 +361,18 @@ mod tests {
 
     /// Returns a frame of black pixels, which is added to the one before if it has no `duration`.
     fn frame(duration: Option<u64>, is_last: bool) -> Vec<u8> {
+        frame_with((0, 2), &[], duration, is_last)
+    }
+
+    /// Does [`frame`] with flags, and with the bits of what they announce.
+    fn frame_with(
+        flags: (u64, u32),
+        features: &[(u64, u32)],
+        duration: Option<u64>,
+        is_last: bool,
+    ) -> Vec<u8> {
         // A tree of one leaf and samples, each with a code of one symbol that takes no bits.
-        let data = Bits::of(&[
+        let black = [
             (0b00_1001, 6),
             (0, 1),
             (1, 1),
@@ -372,13 +384,14 @@ mod tests {
             (1, 1),
             (15, 4),
             (0, 1),
-        ]);
+        ];
+        let data = Bits::of(&[features, &black].concat());
         let duration: &[_] = duration.as_slice();
         let mode = u64::from(duration.is_empty());
         let mut values = vec![
             (0, 3),
             (1, 1),
-            (0, 2),
+            flags,
             (0, 1),
             (0, 2),
             (3, 2),
@@ -423,6 +436,49 @@ mod tests {
             let text = "frames before the first one that is shown, but the limit is 64";
             assert!(format!("{error:?}").contains(text), "{error:?}");
         }
+    }
+
+    /// Returns the bits of one patch of 1 x 1 pixels in 2^`count` + 1 places.
+    fn patches(count: u64) -> Vec<(u64, u32)> {
+        let mut bits = vec![(0, 1), (1, 1), (2, 2)];
+        // The streams: the number of patches has the second code, that of places the third one.
+        bits.extend([1, 0, 0, 0, 0, 0, 0, 2, 0, 0].map(|code| (code, 2)));
+        // Each code has one symbol, which takes no bits: 0, 1, and a number of `count` bits.
+        let symbol = count + 1;
+        let digits = u64::BITS - symbol.leading_zeros();
+        let low = symbol - (1 << (digits - 1));
+        bits.extend([(1, 1), (15, 4), (0, 4), (0, 4), (0, 1)]);
+        bits.extend([(1, 1), (0, 4)]);
+        bits.extend([(1, 1), (u64::from(digits) - 1, 4), (low, digits - 1)]);
+        bits.extend([(1, 2), (0, 2), (1, 1), (1, 2), (0, 2), (symbol, digits)]);
+        bits.push((0, count as u32));
+        bits
+    }
+
+    #[test]
+    fn patches_have_a_limit_and_splines_are_refused() {
+        const PATCHES: (u64, u32) = (0b01_01, 6);
+        const SPLINES: (u64, u32) = (0b1111_01, 6);
+        let file = |flags, features: &[_]| {
+            [header_of(false), frame_with(flags, features, None, true)].concat()
+        };
+        let message = |file: &[u8]| format!("{:?}", decoded(file).unwrap_err());
+        // 64 for each of 64 pixels.
+        let many = message(&file(PATCHES, &patches(12)));
+        assert!(many.contains("more than 131072 patches"), "{many}");
+        for count in [1, 11] {
+            let few = decoded(&file(PATCHES, &patches(count)));
+            let error = format!("{few:?}");
+            assert!(!error.contains("more than 131072 patches"), "{error}");
+        }
+        let splines = message(&file(SPLINES, &[]));
+        assert!(splines.contains("splines"), "{splines}");
+    }
+
+    #[test]
+    fn a_spline_of_endless_length_is_refused() {
+        let file = b"\xff\x0a\x41\x40\x24\xd8\x63\x10\x00\x48\x00\x0a\x24\xff\x41\x48\x1d\xa3\x03\0\0\0\0\0\0\x24\xf2\xf9\0";
+        assert_eq!(decoded(file).unwrap_err().code(), "unsupported-picture");
     }
 
     #[test]
