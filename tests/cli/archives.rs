@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 use crate::classify;
 
 pub fn trials(engines: &Needs) -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<(), Failed>); 15] = [
+    let tests: [(&str, fn() -> Result<(), Failed>); 17] = [
         ("images_have_the_answers_of_files", same_answers),
         ("every_form_of_long_names_is_read", long_names),
         ("values_of_pax_may_have_line_breaks", line_breaks),
@@ -22,6 +22,8 @@ pub fn trials(engines: &Needs) -> Vec<Trial> {
             "links_devices_and_sparse_files_fail_by_name",
             refused_members,
         ),
+        ("content_without_a_file_is_an_error", bare_content),
+        ("labels_and_directories_of_gnu_are_skipped", gnu_only),
         ("an_archive_that_is_cut_short_is_an_error", cut_short),
         ("data_behind_the_end_is_an_error", behind_the_end),
         ("a_damaged_header_is_an_error", damaged_header),
@@ -311,6 +313,52 @@ fn refused_members() -> Result<(), Failed> {
 }
 
 /// Wherever an archive ends early, none of its images is classified.
+/// Python's `tarfile` reads a member in the content of a directory, and GNU tar does not.
+fn bare_content() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("content.tar");
+    for kind in [
+        EntryType::Directory,
+        EntryType::Link,
+        EntryType::Symlink,
+        EntryType::Fifo,
+    ] {
+        let mut builder = Builder::new(Vec::new());
+        add_raw(&mut builder, EntryType::Regular, "a.ppm", &ppm(0))?;
+        add_raw(&mut builder, kind, "d", &[0; 512])?;
+        add_raw(&mut builder, EntryType::Regular, "b.ppm", &ppm(0))?;
+        fs::write(&path, builder.into_inner()?)?;
+        let result = run(&mut json(&[&path]));
+        expect_code(&result, 2)?;
+        let words = "after 1 member: a directory, link, device or pipe has content";
+        ensure(result.stderr.contains(words), &result)?;
+    }
+    Ok(())
+}
+
+fn gnu_only() -> Result<(), Failed> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("gnu.tar");
+    let mut label = Header::new_gnu();
+    label.set_path("label.jpg")?;
+    label.set_entry_type(EntryType::new(b'V'));
+    label.set_mode(0);
+    label.set_cksum();
+    ensure(label.as_old().size == [0; 12], "the field is not blank")?;
+    let mut archive = label.as_bytes().to_vec();
+    let mut builder = Builder::new(Vec::new());
+    add_raw(&mut builder, EntryType::new(b'D'), "d/", b"Ya.ppm\0\0")?;
+    add_raw(&mut builder, EntryType::Regular, "d/a.ppm", &ppm(0))?;
+    archive.extend(builder.into_inner()?);
+    fs::write(&path, archive)?;
+    let result = run(&mut json(&[&path]));
+    expect_code(&result, 0)?;
+    ensure(
+        paths(&result)? == [format!("{}/d/a.ppm", path.display())],
+        result,
+    )
+}
+
 fn cut_short() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("cut.tar");
@@ -362,7 +410,7 @@ fn behind_the_end() -> Result<(), Failed> {
         fs::write(&path, bytes)?;
         let classified = run(&mut json(&[&path]));
         expect_code(&classified, 2)?;
-        let error = "the archive has an end after 1 members, and more data behind it";
+        let error = "the archive has an end after 1 member, and more data behind it";
         ensure(classified.stderr.contains(error), &classified)?;
         ensure(classified.stdout.is_empty(), &classified)?;
     }

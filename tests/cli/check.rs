@@ -262,7 +262,8 @@ fn code() -> Result<(), Failed> {
         let gate = format!("{key} = \"evil.so\"\n{}", documented()?);
         fs::write(at.join("classify.toml"), gate)?;
         let result = check(&at, &[], 2)?;
-        let error = format!("the file has the key `{key}`, which a file may not set");
+        let error =
+            format!("the file has the key `{key}`, which is allowed only on the command line");
         let hint = format!("hint: pass it on the command line: `classify check --{key} FILE`");
         ensure(
             result.stdout.is_empty()
@@ -303,7 +304,7 @@ fn other_kinds() -> Result<(), Failed> {
             let own = fs::read(&output)?;
             fs::write(&output, "alias ls=\"rm -r\"\n")?;
             let result = check(directory.path(), &GATE, 2)?;
-            let error = "it is no earlier output of this kind";
+            let error = "the file exists and is not an earlier output of this kind";
             ensure(
                 result.stdout.is_empty()
                     && result.stderr.contains(error)
@@ -313,6 +314,24 @@ fn other_kinds() -> Result<(), Failed> {
             )?;
             fs::write(&output, own)?;
         }
+    }
+    for (ending, text) in [
+        ("csv", "schema_version,path,class_id\n1,a.jpg,2\n"),
+        ("parquet", "a note on PAR1 files"),
+        ("parquet", "PAR1schema_version path\x08\0\0\0PAR1"),
+    ] {
+        let gate = format!(
+            "report = 'rows.{ending}'\nruns = ['rten=models/float.onnx', 'rten=models/int8.onnx']\ninput = ['photos']\nrecursive = true\n[compare]\n"
+        );
+        let directory = files(&gate)?;
+        let output = directory.path().join("ci").join(format!("rows.{ending}"));
+        fs::write(&output, text)?;
+        let result = check(directory.path(), &GATE, 2)?;
+        ensure(result.stderr.contains("is not an earlier output"), &result)?;
+        ensure(fs::read(&output)? == text.as_bytes(), &result)?;
+        fs::remove_file(&output)?;
+        check(directory.path(), &GATE, 0)?;
+        check(directory.path(), &GATE, 0)?;
     }
     // What the command line names is what the user means.
     fs::write(directory.path().join("notes.md"), "notes")?;

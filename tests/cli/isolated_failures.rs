@@ -89,7 +89,7 @@ fn rows() -> Result<(), Failed> {
     let mut command = one_by_one("onnx", "divides.onnx", &images);
     let result = run(command.arg("--isolate").arg("-o").arg(&path));
     let hint = failed(&result)?;
-    let next = "use another model or engine, or leave out the input that ends the process: with --requests 1 no other input fails with it; \
+    let next = "use another model or engine, or leave out the input that ends the process: with `--requests 1` no other input fails with it; \
                 the results are in ";
     ensure(hint.starts_with(next), hint)?;
     let rest = "rows.csv.partial; pass the remaining 2 images to continue";

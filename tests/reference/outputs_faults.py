@@ -95,7 +95,14 @@ def archive(name, replaced, method=zipfile.ZIP_DEFLATED):
 archive("huge-shape", {"logits.npy": header("<f4", (2, 1_000_000))})
 archive("too-large", {"logits.npy": header("<f4", (10_000_000, 1_000_000)), "images.npy": header("<U1", (10_000_000,))})
 archive("bomb", {"logits.npy": header("<f4", (2, 12_500_000)) + bytes(100_000_000)})
-archive("bomb-of-classes", {"logits.npy": header("<f4", (2, 1_000_000)) + bytes(8_000_000)})
+names = "".join(chr(ord("0") + place) for place in range(70)).encode("utf-32-le")
+archive(
+    "bomb-of-classes",
+    {
+        "logits.npy": header("<f4", (70, 1_000_000)) + bytes(280_000_000),
+        "images.npy": header("<U1", (70,)) + names,
+    },
+)
 archive("long-names", {"images.npy": header("<U1000000000", (2,))})
 archive("many-names", {"images.npy": header("<U1", (1 << 60,))})
 archive("long-header", {"images.npy": b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 31)})

@@ -21,7 +21,7 @@ pub struct Members {
     length: u64,
     /// The place of the next header.
     next: u64,
-    /// True after the end of the archive, and false where the file ends without one.
+    /// True once the block at the end of the archive was read.
     pub has_end: bool,
 }
 
@@ -69,7 +69,7 @@ impl Members {
                     Err(damaged("a header describes a member that is missing"))
                 };
             };
-            let (kind, size) = (header.entry_type(), header.entry_size()?);
+            let (kind, size) = (header.entry_type(), size_of(&header)?);
             // The headers of the oldest archives have other meanings for these letters.
             let is_known = header.as_gnu().is_some() || header.as_ustar().is_some();
             let is_description = matches!(
@@ -112,8 +112,22 @@ impl Members {
         let offset = self.next;
         let size = match described.size {
             Some(size) => size,
-            None => header.entry_size()?,
+            None => size_of(header)?,
         };
+        let is_bare = matches!(
+            kind,
+            EntryType::Directory
+                | EntryType::Link
+                | EntryType::Symlink
+                | EntryType::Char
+                | EntryType::Block
+                | EntryType::Fifo
+        );
+        if is_bare && size > 0 {
+            return Err(damaged(
+                "a directory, link, device or pipe has content: some readers of tar skip it, others read members in it",
+            ));
+        }
         self.skip(size)?;
         Ok(Found {
             kind,
@@ -241,6 +255,15 @@ impl Described {
         }
         Ok(())
     }
+}
+
+/// Returns the size of a member. A blank field is 0, such as that of GNU's volume labels.
+fn size_of(header: &Header) -> io::Result<u64> {
+    let field = &header.as_old().size;
+    if field.iter().all(|byte| matches!(byte, b' ' | 0)) {
+        return Ok(0);
+    }
+    header.entry_size()
 }
 
 /// Checks that a global header leaves the members as they are: Python gives all of them its values.

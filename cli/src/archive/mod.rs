@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use evaluation::accuracy::repeated_key;
+use evaluation::text::counted;
 use image_classification::{DecodeError, Image};
 use serde_json::{Number, Value};
 use tar::EntryType;
@@ -23,6 +24,8 @@ use members::{Found, Members};
 
 /// The most members of an archive. All of them are known before the first image is read.
 const MOST_MEMBERS: usize = 4_000_000;
+/// GNU's label of a volume, and directories of an incremental archive with a list of their entries. Neither is a file.
+const GNU_ONLY: [u8; 2] = [b'V', b'D'];
 /// The longest name of a member, in bytes.
 const LONGEST_NAME: usize = 4096;
 /// The largest member with the ground truth of a sample.
@@ -98,8 +101,10 @@ pub fn list(path: &Path) -> anyhow::Result<Listed> {
     }
     let has_zeros_alone = archive.has_zeros_alone(MOST_FILLED_BYTES);
     if !has_zeros_alone.with_context(what)? {
-        let error =
-            format!("the archive has an end after {count} members, and more data behind it");
+        let error = format!(
+            "the archive has an end after {}, and more data behind it",
+            counted(count, "member")
+        );
         let hint = "it is damaged, or several archives in one file: name each, or join them with `tar --concatenate`";
         return Err(Hinted::new(error, hint).into());
     }
@@ -107,7 +112,10 @@ pub fn list(path: &Path) -> anyhow::Result<Listed> {
 }
 
 fn damaged(members: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
-    let what = format!("the archive cannot be read after {members} members");
+    let what = format!(
+        "the archive cannot be read after {}",
+        counted(members, "member")
+    );
     let mut text = format!("{:#}", error.into());
     // The rest of it quotes bytes of the archive.
     if text.starts_with("numeric field ") {
@@ -134,6 +142,7 @@ impl Listing {
         let name = &*found.name;
         let refused = match found.kind {
             EntryType::Directory => return Ok(()),
+            kind if GNU_ONLY.contains(&kind.as_byte()) => return Ok(()),
             _ if found.is_sparse => Some("is a sparse file"),
             EntryType::Regular | EntryType::Continuous => None,
             EntryType::GNUSparse => Some("is a sparse file"),

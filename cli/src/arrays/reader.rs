@@ -19,8 +19,11 @@ const MOST_TEXT: u64 = 256 << 20;
 const MOST_PADDED: u64 = 4 << 30;
 /// The most characters of a text: paths have some thousands, and the JSON of the preprocessing has fewer.
 const WIDEST_TEXT: u64 = 1 << 16;
-/// Arrays that are compressed to less than one part in so many are rejected: a few kilobytes would fill a disk.
+/// Larger arrays that are compressed to less than one part in so many are rejected: a few kilobytes would fill a disk. Real
+/// ones can be, such as one-hot scores.
 const MOST_RATIO: u64 = 200;
+/// The bytes up to which an array may be compressed in any ratio.
+const FREE: u64 = 256 << 20;
 
 /// The arrays of an archive or a directory.
 #[derive(Debug)]
@@ -309,19 +312,19 @@ impl Array<'_> {
         }
     }
 
-    /// Checks that the array is not compressed more than real ones are.
+    /// Checks that a large array is not compressed more than real ones are.
     fn check_ratio(&self) -> anyhow::Result<()> {
         let Some((whole, compressed)) = self.sizes else {
             return Ok(());
         };
-        if whole / MOST_RATIO <= compressed {
+        if whole <= FREE || whole / MOST_RATIO <= compressed {
             return Ok(());
         }
         let error = format!(
-            "the array {} is {} that are compressed to {}, which real outputs are not",
+            "the array {} expands from {} to {}, more than {MOST_RATIO} times",
             printable(&self.name),
-            ByteSize(whole),
-            ByteSize(compressed)
+            ByteSize(compressed),
+            ByteSize(whole)
         );
         let hint = "write it without compression, with `numpy.savez`";
         Err(Hinted::new(error, hint).into())

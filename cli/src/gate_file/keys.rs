@@ -5,10 +5,10 @@ use clap::{Arg, CommandFactory as _};
 use crate::args::Args;
 use crate::errors::Hinted;
 
-/// The keys that a file may have: those of the comparison, the evaluation, the models, the images and the reports. Flags
-/// that are not here choose the code that is loaded, or secrets and whom to trust with them. A file need not be the user's
-/// own, so it sets none of them.
-const KEYS: [&str; 65] = [
+/// The keys that a file may have: those of the comparison, the evaluation, the models, the images and the reports. A file
+/// may come from someone else, so it sets no flag that chooses code, secrets, or whom to trust with them, or that turns
+/// protection off.
+const KEYS: [&str; 64] = [
     "against",
     "batch",
     "bisect",
@@ -46,7 +46,6 @@ const KEYS: [&str; 65] = [
     "min-top1",
     "min-truth",
     "model",
-    "no-isolate",
     "other-model",
     "output-name",
     "precision",
@@ -139,8 +138,7 @@ pub fn check_key(place: &str, key: &str, definition: &Definition) -> anyhow::Res
         None => format!("pass it on the command line: `classify check --{key}`"),
     };
     let error = format!(
-        "{place} has the key `{key}`, which a file may not set: it chooses code that is loaded, or secrets and whom to trust \
-         with them"
+        "{place} has the key `{key}`, which is allowed only on the command line, because a file may come from someone else"
     );
     Err(Hinted::new(error, hint).into())
 }

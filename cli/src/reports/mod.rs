@@ -30,7 +30,7 @@ use crate::destination::{self, Output};
 
 use exporter::Exporter;
 
-pub use rows::AnswerRows;
+pub use rows::{AnswerRows, column_names};
 pub use wording::{EvaluationText, shortened};
 
 fn exporter(format: ReportFormat) -> &'static dyn Exporter {

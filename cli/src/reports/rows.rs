@@ -51,6 +51,12 @@ const ERROR: Column = ("error", Kind::Text);
 /// The text between several classes.
 const SEPARATOR: &str = "|";
 
+/// Returns the names of the columns of each kind of rows.
+pub fn column_names() -> [Vec<&'static str>; 2] {
+    let names = |columns: &[Column]| columns.iter().map(|(name, _)| *name).collect();
+    [names(&ANSWERS), names(&DIFFERENCES)]
+}
+
 /// Rows as CSV.
 struct Csv<W: Write>(csv::Writer<W>);
 
