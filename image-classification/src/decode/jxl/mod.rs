@@ -457,8 +457,9 @@ mod tests {
 
     #[test]
     fn patches_have_a_limit_and_splines_are_refused() {
-        const PATCHES: (u64, u32) = (0b01_01, 6);
-        const SPLINES: (u64, u32) = (0b1111_01, 6);
+        // The flags are 2 and 16, less one in four bits behind the choice of this form.
+        const PATCHES: (u64, u32) = (1 | 1 << 2, 6);
+        const SPLINES: (u64, u32) = (1 | 15 << 2, 6);
         let file = |flags, features: &[_]| {
             [header_of(false), frame_with(flags, features, None, true)].concat()
         };
