@@ -239,7 +239,10 @@ fn check_description(
                 name(given)
             );
             let hint = "do not use the model: it may have taken its process over";
-            return Err(Hinted::new(error, hint).into());
+            // Of this kind, since it must not be opened in this program instead.
+            return Err(Error::new(ErrorKind::EngineCrashed, error)
+                .with_hint(hint)
+                .into());
         }
     }
     Ok(())
@@ -332,8 +335,13 @@ mod tests {
                 path: path.into(),
                 origin: "a flag".to_owned(),
             });
-            check_description(&info, Path::new("a.onnx"), Some(Path::new("lib.so")))
-                .map_err(|error| error.to_string())
+            check_description(&info, Path::new("a.onnx"), Some(Path::new("lib.so"))).map_err(
+                |error| {
+                    let kind = error.downcast_ref::<Error>().map(Error::kind);
+                    assert_eq!(kind, Some(ErrorKind::EngineCrashed));
+                    error.to_string()
+                },
+            )
         };
         assert_eq!(check(Some("a.onnx"), Some("lib.so")), Ok(()));
         for (model, library, words) in [

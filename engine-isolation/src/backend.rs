@@ -160,7 +160,7 @@ mod linux {
     pub struct Shared {
         isolation: Isolation,
         config: serde_json::Value,
-        /// Of other files, answers of a new child would be those of another model.
+        /// If one of them changes, a new child would answer with another model.
         files: Files,
         /// The description that every child must have.
         info: BackendInfo,
@@ -195,7 +195,7 @@ mod linux {
     /// The limit on restarts that was reached.
     #[derive(Debug, Clone)]
     enum Limit {
-        /// None, since a file of the engine has changed.
+        /// None is allowed, since a file of the engine has changed.
         Changed(PathBuf),
         /// Too many within the window.
         Window,
@@ -384,6 +384,7 @@ mod linux {
                 state.restarts.push_back(Instant::now());
                 self.fruitless.fetch_add(1, Ordering::Relaxed);
                 match self.open_again() {
+                    Ok(_) if self.files.changed().is_some() => {}
                     Ok(opened) => {
                         state.process = Arc::new(opened.process);
                         state.channels = opened.channels.into_iter().map(Some).collect();

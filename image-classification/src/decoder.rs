@@ -9,6 +9,7 @@ use backend_api::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::decode::MOST_SIDE;
 use crate::{DecodeError, DecodeLimits, Image, ImageError, ImageHeader, ImageNote};
 
 /// The factors by which images are decoded smaller.
@@ -53,6 +54,9 @@ impl Decoder {
             (Reply::Header(facts), _) => Ok((facts.checked(&limits)?, None)),
             (Reply::Both(facts, image), pixels) if is_wanted_whole => {
                 let facts = facts.checked(&limits)?;
+                if facts.decode_bytes(1) > MOST_AT_ONCE {
+                    return Err(unexpected());
+                }
                 let image = image.with(pixels, &facts, 1)?;
                 Ok((facts, Some(image)))
             }
@@ -202,7 +206,7 @@ enum Reply {
     Failed(DecodedElsewhereError),
 }
 
-/// The description of an image whose pixels are sent beside it.
+/// The description of an image whose pixels are sent next to it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Pixels {
     width: u32,
@@ -221,7 +225,10 @@ impl Pixels {
 
     /// Returns the image, if it is one that has these facts at this reduction.
     fn with(self, pixels: Vec<u8>, facts: &ImageFacts, by: u32) -> Result<Image, ImageError> {
-        if pixels.len() as u64 > facts.pixel_bytes(by) {
+        // The memory of the other steps depends on the sides.
+        let (width, height) = facts.size;
+        let is_as_stated = self.width <= width && self.height <= height;
+        if !is_as_stated || pixels.len() as u64 > facts.pixel_bytes(by) {
             return Err(unexpected());
         }
         let image = Image::from_rgb(self.width, self.height, pixels);
@@ -270,6 +277,7 @@ impl ImageFacts {
         let (width, height) = self.size;
         let pixels = u64::from(width) * u64::from(height);
         let is_possible = (1..=limits.pixels).contains(&pixels)
+            && u64::from(width.max(height)) <= MOST_SIDE
             && self.pixels[0] == 3 * pixels
             && self.pixels.is_sorted_by(|large, small| large >= small)
             && self
@@ -438,6 +446,7 @@ mod tests {
             header(2, [6, 7, 6, 6], 1),
             header(2, [6; 4], u64::MAX),
             header(u32::MAX, [3 * u64::from(u32::MAX); 4], 1),
+            header(MOST_SIDE as u32 + 1, [3 * (MOST_SIDE + 1); 4], 1),
         ] {
             let error = decoded(ppm(), &liar(reply.clone(), Vec::new())).unwrap_err();
             assert_eq!(error.code(), "engine-crashed", "{reply}");
@@ -446,10 +455,10 @@ mod tests {
         let (facts, image) = backend().header(&ppm(), true).unwrap();
         assert_eq!(image.unwrap().rgb(), [1, 2, 3, 4, 5, 6]);
         assert!(backend().header(&ppm(), false).unwrap().1.is_none());
-        for (pixels, width) in [(9, 3), (6, 1)] {
+        for (pixels, width, height) in [(9, 3, 1), (6, 1, 1), (6, 1, 2)] {
             let image = || Pixels {
                 width,
-                height: 1,
+                height,
                 note: None,
             };
             let of = |reply| liar(serde_json::to_string(&reply).unwrap(), vec![0; pixels]);
@@ -457,6 +466,19 @@ mod tests {
             assert_eq!(error.unwrap_err().code(), "engine-crashed");
             let error = of(Reply::Both(facts.clone(), image())).header(&ppm(), true);
             assert_eq!(error.unwrap_err().code(), "engine-crashed");
+        }
+        // The memory of a large image has to be reserved first.
+        let pixels = || Pixels {
+            width: 2,
+            height: 1,
+            note: None,
+        };
+        for (decoding, is_taken) in [(MOST_AT_ONCE, true), (MOST_AT_ONCE + 1, false)] {
+            let mut facts = facts.clone();
+            facts.decoding[0] = decoding;
+            let reply = serde_json::to_string(&Reply::Both(facts, pixels())).unwrap();
+            let found = liar(reply, vec![0; 6]).header(&ppm(), true);
+            assert_eq!(found.is_ok(), is_taken, "{decoding}");
         }
     }
 }

@@ -317,15 +317,26 @@ fn refused_members() -> Result<(), Failed> {
 fn bare_content() -> Result<(), Failed> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("content.tar");
-    for kind in [
-        EntryType::Directory,
-        EntryType::Link,
-        EntryType::Symlink,
-        EntryType::Fifo,
+    for (kind, name) in [
+        (EntryType::Directory, "d"),
+        (EntryType::Link, "l.ppm"),
+        (EntryType::Symlink, "l.ppm"),
+        (EntryType::Fifo, "p.ppm"),
+        (EntryType::Regular, "d/"),
     ] {
         let mut builder = Builder::new(Vec::new());
         add_raw(&mut builder, EntryType::Regular, "a.ppm", &ppm(0))?;
-        add_raw(&mut builder, kind, "d", &[0; 512])?;
+        if kind == EntryType::Regular {
+            // As the oldest programs write it.
+            let mut header = Header::new_old();
+            header.set_path(name)?;
+            header.set_size(512);
+            header.as_old_mut().linkflag = [0];
+            header.set_cksum();
+            builder.append(&header, &[0; 512][..])?;
+        } else {
+            add_raw(&mut builder, kind, name, &[0; 512])?;
+        }
         add_raw(&mut builder, EntryType::Regular, "b.ppm", &ppm(0))?;
         fs::write(&path, builder.into_inner()?)?;
         let result = run(&mut json(&[&path]));

@@ -317,6 +317,11 @@ fn other_kinds() -> Result<(), Failed> {
     }
     for (ending, text) in [
         ("csv", "schema_version,path,class_id\n1,a.jpg,2\n"),
+        ("json", "{\"mine\": {\"kind\": \"compare\"}}"),
+        ("md", "On ### classify compare"),
+        ("xml", "<a><testsuites name=\"classify compare\"></a>"),
+        ("html", "<title>classify compare</title>"),
+        ("annotations", "see ::error title=classify compare::"),
         ("parquet", "a note on PAR1 files"),
         ("parquet", "PAR1schema_version path\x08\0\0\0PAR1"),
     ] {

@@ -97,7 +97,7 @@ impl Members {
     }
 
     fn found(&mut self, header: &Header, described: Described) -> io::Result<Found> {
-        let kind = header.entry_type();
+        let kind = kind_of(header);
         if kind == EntryType::GNUSparse
             && let Some(gnu) = header.as_gnu()
         {
@@ -254,6 +254,15 @@ impl Described {
             self.name.get_or_insert(name.to_vec());
         }
         Ok(())
+    }
+}
+
+/// Returns the kind of a member. The oldest directories are files whose names end in a slash.
+fn kind_of(header: &Header) -> EntryType {
+    if header.as_old().linkflag == [0] && header.path_bytes().ends_with(b"/") {
+        EntryType::Directory
+    } else {
+        header.entry_type()
     }
 }
 

@@ -6,7 +6,7 @@ use super::error::DecodeError;
 pub(super) const MOST_ROW_BYTES: u64 = 16 << 20;
 /// Largest width and height, which are OpenCV's. The buffers and the work for each row or column of an image of a few lines
 /// are many times those of its pixels: of 1 x 178,956,970 pixels, a filter took 20 seconds.
-pub(super) const MOST_SIDE: u64 = 1 << 20;
+pub(crate) const MOST_SIDE: u64 = 1 << 20;
 /// Bytes of a block of EXIF or XMP that are read. The orientation is near the beginning; a JPEG's blocks have at most
 /// 64 KiB. Metadata are read before memory is reserved.
 pub(super) const MOST_METADATA: u64 = 1 << 20;

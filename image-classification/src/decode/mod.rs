@@ -37,6 +37,7 @@ use format::{Format, Recognised};
 pub use header::ImageHeader;
 pub use image::Image;
 pub use limits::DecodeLimits;
+pub(crate) use limits::MOST_SIDE;
 use limits::within;
 pub use note::ImageNote;
 

@@ -25,17 +25,29 @@ pub enum Kind {
 impl Kind {
     /// Returns whether a file is an output of this kind. `head` is its start.
     fn is_of(self, head: &[u8], file: &mut File) -> io::Result<bool> {
-        let has = |mark: &&str| head.windows(mark.len()).any(|part| part == mark.as_bytes());
-        let marks: &[&str] = match self {
-            Self::Recording => &["\"kind\":\"classify-recording\""],
-            Self::Report(ReportFormat::Annotations) => &[" title=classify "],
-            Self::Report(ReportFormat::Json) => {
-                &["\"kind\": \"compare\"", "\"kind\": \"evaluate\""]
+        const COMMANDS: [&str; 2] = ["compare", "evaluate"];
+        let begins = |start: &str| head.starts_with(start.as_bytes());
+        let any = |start: &dyn Fn(&str) -> String| COMMANDS.map(start).iter().any(|it| begins(it));
+        let is_of = match self {
+            Self::Recording => begins("{\"schema_version\":1,\"kind\":\"classify-recording\","),
+            Self::Report(ReportFormat::Annotations) => ["error", "notice"]
+                .iter()
+                .any(|level| any(&|command| format!("::{level} title=classify {command}::"))),
+            Self::Report(ReportFormat::Json) => any(&|command| {
+                format!("{{\n  \"schema_version\": 1,\n  \"kind\": \"{command}\",\n")
+            }),
+            Self::Report(ReportFormat::Markdown) => {
+                any(&|command| format!("### classify {command}\n\n**"))
             }
-            Self::Report(ReportFormat::Markdown) => &["### classify "],
-            Self::Report(ReportFormat::Junit) => &["<testsuites name=\"classify "],
+            Self::Report(ReportFormat::Junit) => any(&|command| {
+                let declaration = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>";
+                format!("{declaration}\n<testsuites name=\"classify {command}\">")
+            }),
             Self::Report(ReportFormat::Html) => {
-                &["classify compare</title>", "classify evaluate</title>"]
+                let title = String::from_utf8_lossy(head);
+                let title = title.split("</title>").next().unwrap_or_default();
+                let is_own = |command: &&str| title.ends_with(&format!(" – classify {command}"));
+                begins("<!DOCTYPE html>\n<html lang=\"en\">\n") && COMMANDS.iter().any(is_own)
             }
             Self::Report(ReportFormat::Csv) => {
                 let headers = column_names().map(|names| names.join(",") + "\n");
@@ -53,7 +65,7 @@ impl Kind {
         };
         #[cfg(not(feature = "parquet"))]
         let _ = file;
-        Ok(marks.iter().any(has))
+        Ok(is_of)
     }
 }
 

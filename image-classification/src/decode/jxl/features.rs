@@ -9,7 +9,7 @@ use jxl_oxide::JxlImage;
 use super::super::DecodeError;
 use super::unsupported;
 
-/// Most places of patches in all frames, each with its blending of each channel. The decoder keeps about 100 bytes for one.
+/// Most blendings of patches in all frames: places, times channels. The decoder keeps about 100 bytes for one.
 const MOST_BLENDINGS: u64 = 1 << 17;
 /// Most pixels of all patches, for each pixel of the image. An encoder patches a pixel once or twice.
 const MOST_PATCHED: u64 = 64;
@@ -26,31 +26,30 @@ pub(super) fn check(image: &JxlImage) -> Result<(), DecodeError> {
         blendings: MOST_BLENDINGS,
         pixels: pixels.saturating_mul(MOST_PATCHED),
     };
-    let frames = (0..image.num_loaded_frames()).map_while(|index| image.frame(index));
-    for frame in frames {
+    let shown = image.frame_by_keyframe(0).map(|frame| frame.index());
+    let last = shown.map_or(image.num_loaded_frames(), |shown| shown + 1);
+    for frame in (0..last).map_while(|index| image.frame(index)) {
         let flags = frame.header().flags;
         if flags.splines() {
             return Err(unsupported("splines".to_owned()));
         }
-        if flags.patches() && sums.subtract(frame).is_none() {
-            return Err(unsupported(format!(
-                "more than {MOST_BLENDINGS} patches, or more than {MOST_PATCHED} of them on each pixel"
-            )));
+        if flags.patches() {
+            sums.subtract(frame).map_err(unsupported)?;
         }
     }
     Ok(())
 }
 
-/// What patches may still have.
+/// What is left for patches.
 struct Sums {
     blendings: u64,
     pixels: u64,
 }
 
 impl Sums {
-    /// Subtracts the patches of a frame; `None` if it has too many. A stream that cannot be read is no error here: the
-    /// decoder cannot read more of it.
-    fn subtract(&mut self, frame: &Frame) -> Option<()> {
+    /// Subtracts the patches of a frame. The error says of what it has too many. A stream that cannot be read is no error
+    /// here: the decoder cannot read more of it.
+    fn subtract(&mut self, frame: &Frame) -> Result<(), String> {
         let group = if frame.toc().is_single_entry() {
             TocGroupKind::All
         } else {
@@ -61,12 +60,17 @@ impl Sums {
         let bytes = frame.data(group).unwrap_or_default();
         match self.read(bytes, channels.len() as u64 + 1, alphas) {
             Ok(fits) => fits,
-            Err(_) => Some(()),
+            Err(_) => Ok(()),
         }
     }
 
     /// Reads patches as the decoder does.
-    fn read(&mut self, bytes: &[u8], blendings: u64, alphas: usize) -> Result<Option<()>, Error> {
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        blendings: u64,
+        alphas: usize,
+    ) -> Result<Result<(), String>, Error> {
         let mut bits = Bitstream::new(bytes);
         let mut decoder = Decoder::parse(&mut bits, STREAMS)?;
         decoder.begin(&mut bits)?;
@@ -77,12 +81,15 @@ impl Sums {
             let places = next(7)? + 1;
             let area = width.saturating_mul(height);
             let left = |all: u64, each: u64| all.checked_sub(places.saturating_mul(each));
-            // The dictionary itself counts, too.
-            let Some(pixels) = left(self.pixels, area) else {
-                return Ok(None);
-            };
             let Some(all) = left(self.blendings, blendings) else {
-                return Ok(None);
+                return Ok(Err(format!(
+                    "more than {MOST_BLENDINGS} blendings of patches"
+                )));
+            };
+            let Some(pixels) = left(self.pixels, area) else {
+                return Ok(Err(format!(
+                    "more than {MOST_PATCHED} patches on each pixel"
+                )));
             };
             (self.pixels, self.blendings) = (pixels, all);
             for place in 0..places {
@@ -100,6 +107,6 @@ impl Sums {
                 }
             }
         }
-        Ok(Some(()))
+        Ok(Ok(()))
     }
 }
