@@ -560,7 +560,7 @@ mod tests {
         assert_eq!(names(&found, &path), ["a.jpg"]);
         assert_eq!(
             found.skipped(false).unwrap(),
-            "skipped 2 non-image files (1 .txt, 1 without an ending)"
+            "skipped 2 non-image files (1 without an ending, 1 .txt)"
         );
     }
 

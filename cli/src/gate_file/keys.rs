@@ -174,6 +174,7 @@ mod tests {
             "ca",
             "cache-dir",
             "config",
+            "no-isolate",
             "onnxruntime-lib",
             "openvino-lib",
             "out-dir",

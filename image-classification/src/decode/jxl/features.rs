@@ -26,9 +26,11 @@ pub(super) fn check(image: &JxlImage) -> Result<(), DecodeError> {
         blendings: MOST_BLENDINGS,
         pixels: pixels.saturating_mul(MOST_PATCHED),
     };
-    let shown = image.frame_by_keyframe(0).map(|frame| frame.index());
-    let last = shown.map_or(image.num_loaded_frames(), |shown| shown + 1);
-    for frame in (0..last).map_while(|index| image.frame(index)) {
+    let count = match image.frame_by_keyframe(0) {
+        Some(shown) => shown.index() + 1,
+        None => image.num_loaded_frames(),
+    };
+    for frame in (0..count).map_while(|index| image.frame(index)) {
         let flags = frame.header().flags;
         if flags.splines() {
             return Err(unsupported("splines".to_owned()));
