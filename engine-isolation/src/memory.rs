@@ -59,7 +59,7 @@ impl SharedMemory {
         Ok(())
     }
 
-    /// Returns the memory at these places, which is mapped if it is not.
+    /// Returns `count` bytes at `place`, which it maps if they are not.
     fn slice(&mut self, place: usize, count: usize) -> io::Result<VolatileSlice<'_>> {
         let end = place.checked_add(count).filter(|end| *end <= self.bytes);
         let end = end.ok_or(io::ErrorKind::StorageFull)?;
@@ -74,7 +74,7 @@ impl SharedMemory {
 
     /// Maps at least the first `end` bytes.
     fn map(&self, end: usize) -> io::Result<MmapRegion> {
-        // Twice as much: requests that grow are not mapped anew each time.
+        // A power of two, so that requests that grow are seldom mapped anew.
         let size = end.max(1).next_power_of_two().min(self.bytes.max(1));
         let file = FileOffset::from_arc(Arc::clone(&self.file), 0);
         MmapRegion::from_file(file, size).map_err(io::Error::other)
@@ -85,7 +85,7 @@ impl SharedMemory {
         let is_huge = |mapped: &mut MmapRegion| mapped.size() > MOST_KEPT;
         if self.mapped.take_if(is_huge).is_some() && is_owner {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // Otherwise the memory stays with the process.
+            // If it fails, the pages stay allocated.
             let _ = fallocate(&self.file, flags, 0, self.bytes as u64);
         }
     }

@@ -155,15 +155,22 @@ impl Process {
         let opened = process.hand_over(&start, timeout);
         let opened = opened.and_then(|(confinement, mut info)| {
             info.slots += isolation.spare_requests;
+            // One deadline for all: a child may read them slowly.
+            let start = Instant::now();
             let channels = (0..info.slots).map(|_| {
-                let (bytes, timeout) = (isolation.tensor_bytes, isolation.timeout);
-                Channel::open(&process.control, bytes, timeout).map_err(|error| {
-                    match error.kind() {
-                        io::ErrorKind::BrokenPipe
-                        | io::ErrorKind::ConnectionReset
-                        | io::ErrorKind::WouldBlock => Trouble::Fault(Fault::new(&error, timeout)),
-                        _ => Trouble::Refused(refused(isolation.work, error)),
-                    }
+                let left = timeout.saturating_sub(start.elapsed());
+                if left.is_zero() {
+                    return Err(Trouble::Fault(Fault::Late(timeout)));
+                }
+                let set = process.control.set_write_timeout(Some(left));
+                let opened = set.and_then(|()| {
+                    Channel::open(&process.control, isolation.tensor_bytes, isolation.timeout)
+                });
+                opened.map_err(|error| match error.kind() {
+                    io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::WouldBlock => Trouble::Fault(Fault::new(&error, timeout)),
+                    _ => Trouble::Refused(refused(isolation.work, error)),
                 })
             });
             Ok((
@@ -366,7 +373,7 @@ impl Death {
 fn refused(work: Work, source: io::Error) -> Error {
     let is_full = matches!(
         Errno::from_io_error(&source),
-        Some(Errno::MFILE | Errno::NFILE)
+        Some(Errno::MFILE | Errno::NFILE | Errno::TOOMANYREFS)
     );
     let hint = if is_full { MORE_FILES } else { MORE_PROCESSES };
     let message = format!("cannot start {}", work.name());

@@ -16,7 +16,7 @@ use crate::{DecodeError, DecodeLimits, Image, ImageError, ImageHeader, ImageNote
 const REDUCTIONS: [u32; 4] = [1, 2, 4, 8];
 /// The last byte of a request that asks for the header. Others ask for the image at that reduction.
 const HEADER: u8 = 0;
-/// That of a request for the header, and for the whole image if decoding it takes at most [`MOST_AT_ONCE`].
+/// Asks for the header, and for the whole image if decoding it takes at most [`MOST_AT_ONCE`].
 const AT_ONCE: u8 = u8::MAX;
 /// Bytes that decoding may take before memory is reserved for the image. A second request would take longer than
 /// decoding a small image.

@@ -87,7 +87,7 @@ pub(super) fn json_line(
     })
 }
 
-/// Returns a key that occurs twice in a JSON object. Parsers take the last of its values without a word.
+/// Returns a key that occurs twice in a JSON object. Parsers silently keep the last of its values.
 pub fn repeated_key(object: &str) -> Option<String> {
     let mut json = serde_json::Deserializer::from_str(object);
     json.deserialize_map(RepeatedKey).ok().flatten()
