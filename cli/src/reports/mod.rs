@@ -30,6 +30,8 @@ use crate::destination::{self, Output};
 
 use exporter::Exporter;
 
+#[cfg(feature = "parquet")]
+pub use parquet::is_parquet;
 pub use rows::{AnswerRows, column_names};
 pub use wording::{EvaluationText, shortened};
 

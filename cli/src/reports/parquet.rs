@@ -1,6 +1,7 @@
 //! Rows as Parquet: the columns of the CSV, with their types. A value that is missing is null.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,6 +14,8 @@ use crate::writers::parquet::properties;
 
 /// The most rows that are held before they are written.
 const MOST_ROWS: usize = 1 << 14;
+/// Bytes that hold the schema of a report.
+const SCHEMA_BYTES: u64 = 4096;
 
 /// A file of rows.
 pub struct Table<W: Write + Send> {
@@ -73,6 +76,47 @@ impl<W: Write + Send> Table<W> {
         self.flush()?;
         self.file.into_inner().context("cannot write the rows")
     }
+}
+
+/// Returns whether a file is Parquet with the columns of one of these lists.
+pub fn is_parquet(file: &File, lists: &[Vec<&str>]) -> io::Result<bool> {
+    let schema = schema_of_parquet(file)?;
+    Ok(lists.iter().any(|names| has_in_order(&schema, names)))
+}
+
+/// Returns the beginning of the metadata of a Parquet file, which is its schema; nothing of another file.
+fn schema_of_parquet(mut file: &File) -> io::Result<Vec<u8>> {
+    /// The length of the metadata, and a mark.
+    const END: usize = 8;
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut end = [0; END];
+    if length < END as u64 {
+        return Ok(Vec::new());
+    }
+    file.seek(SeekFrom::End(-(END as i64)))?;
+    file.read_exact(&mut end)?;
+    let (bytes, mark) = end.split_at(END / 2);
+    let bytes = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
+    let start = length.checked_sub(END as u64 + u64::from(bytes));
+    let mut schema = Vec::new();
+    if let Some(start) = start.filter(|_| mark == b"PAR1") {
+        file.seek(SeekFrom::Start(start))?;
+        file.take(SCHEMA_BYTES).read_to_end(&mut schema)?;
+    }
+    Ok(schema)
+}
+
+/// Returns whether `bytes` has these texts, in this order.
+fn has_in_order(mut bytes: &[u8], texts: &[&str]) -> bool {
+    texts.iter().all(|text| {
+        let place = bytes
+            .windows(text.len())
+            .position(|part| part == text.as_bytes());
+        place.is_some_and(|place| {
+            bytes = &bytes[place + text.len()..];
+            true
+        })
+    })
 }
 
 fn text(cell: &Cell) -> Option<ByteArray> {

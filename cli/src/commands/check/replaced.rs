@@ -1,15 +1,14 @@
 //! The files that an output of a gate file may replace.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-#[cfg(feature = "parquet")]
-use std::io::{Seek as _, SeekFrom};
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 
 use crate::args::ReportFormat;
 use crate::errors::Hinted;
+#[cfg(feature = "parquet")]
+use crate::reports;
 use crate::reports::column_names;
 
 /// The bytes that tell the kind of an output.
@@ -23,12 +22,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns whether a file is an output of this kind. `head` is its start.
-    fn is_of(self, head: &[u8], file: &mut File) -> io::Result<bool> {
+    /// Returns whether a file that begins with `head` is an output of this kind.
+    fn begins(self, head: &[u8]) -> bool {
         const COMMANDS: [&str; 2] = ["compare", "evaluate"];
         let begins = |start: &str| head.starts_with(start.as_bytes());
         let any = |start: &dyn Fn(&str) -> String| COMMANDS.map(start).iter().any(|it| begins(it));
-        let is_of = match self {
+        match self {
             Self::Recording => begins("{\"schema_version\":1,\"kind\":\"classify-recording\","),
             Self::Report(ReportFormat::Annotations) => ["error", "notice"]
                 .iter()
@@ -51,59 +50,13 @@ impl Kind {
             }
             Self::Report(ReportFormat::Csv) => {
                 let headers = column_names().map(|names| names.join(",") + "\n");
-                return Ok(headers
-                    .iter()
-                    .any(|header| head.starts_with(header.as_bytes())));
+                headers.iter().any(|header| begins(header))
             }
+            // It says what it is at its end.
             #[cfg(feature = "parquet")]
-            Self::Report(ReportFormat::Parquet) => {
-                let schema = schema_of_parquet(file)?;
-                return Ok(column_names()
-                    .iter()
-                    .any(|names| has_in_order(&schema, names)));
-            }
-        };
-        #[cfg(not(feature = "parquet"))]
-        let _ = file;
-        Ok(is_of)
+            Self::Report(ReportFormat::Parquet) => false,
+        }
     }
-}
-
-/// Returns the beginning of the metadata of a Parquet file, which is its schema; nothing of another file.
-#[cfg(feature = "parquet")]
-fn schema_of_parquet(file: &mut File) -> io::Result<Vec<u8>> {
-    /// The length of the metadata, and a mark.
-    const END: usize = 8;
-    let length = file.seek(SeekFrom::End(0))?;
-    let mut end = [0; END];
-    if length < END as u64 {
-        return Ok(Vec::new());
-    }
-    file.seek(SeekFrom::End(-(END as i64)))?;
-    file.read_exact(&mut end)?;
-    let (bytes, mark) = end.split_at(END / 2);
-    let bytes = u32::from_le_bytes(bytes.try_into().unwrap_or_default());
-    let start = length.checked_sub(END as u64 + u64::from(bytes));
-    let mut schema = Vec::new();
-    if let Some(start) = start.filter(|_| mark == b"PAR1") {
-        file.seek(SeekFrom::Start(start))?;
-        file.take(HEAD_BYTES).read_to_end(&mut schema)?;
-    }
-    Ok(schema)
-}
-
-/// Returns whether `bytes` has these texts, in this order.
-#[cfg(feature = "parquet")]
-fn has_in_order(mut bytes: &[u8], texts: &[&str]) -> bool {
-    texts.iter().all(|text| {
-        let place = bytes
-            .windows(text.len())
-            .position(|part| part == text.as_bytes());
-        place.is_some_and(|place| {
-            bytes = &bytes[place + text.len()..];
-            true
-        })
-    })
 }
 
 /// Checks that no file is replaced at `path`, or an empty one, or an earlier output of the same kind.
@@ -114,10 +67,16 @@ pub fn check(path: &Path, kind: Kind) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut head = Vec::new();
-    let mut file = model_file::open_regular(path).with_context(what)?;
-    let start = (&mut file).take(HEAD_BYTES).read_to_end(&mut head);
+    let file = model_file::open_regular(path).with_context(what)?;
+    let start = (&file).take(HEAD_BYTES).read_to_end(&mut head);
     start.with_context(what)?;
-    if head.is_empty() || kind.is_of(&head, &mut file).with_context(what)? {
+    if head.is_empty() || kind.begins(&head) {
+        return Ok(());
+    }
+    #[cfg(feature = "parquet")]
+    if matches!(kind, Kind::Report(ReportFormat::Parquet))
+        && reports::is_parquet(&file, &column_names()).with_context(what)?
+    {
         return Ok(());
     }
     let error = "the file exists and is not an earlier output of this kind; outputs that a configuration file names replace \
