@@ -360,6 +360,13 @@ fn gnu_only() -> Result<(), Failed> {
     let mut builder = Builder::new(Vec::new());
     add_raw(&mut builder, EntryType::new(b'D'), "d/", b"Ya.ppm\0\0")?;
     add_raw(&mut builder, EntryType::Regular, "d/a.ppm", &ppm(0))?;
+    // Attributes of macOS.
+    add_raw(
+        &mut builder,
+        EntryType::Regular,
+        "d/._a.ppm",
+        &[0, 5, 22, 7],
+    )?;
     archive.extend(builder.into_inner()?);
     fs::write(&path, archive)?;
     let result = run(&mut json(&[&path]));

@@ -220,9 +220,8 @@ impl Described {
         self.kinds.push(kind);
         match kind {
             EntryType::GNULongName => {
-                if content.last() == Some(&0) {
-                    content.pop();
-                }
+                let end = content.iter().position(|byte| *byte == 0);
+                content.truncate(end.unwrap_or(content.len()));
                 self.name.get_or_insert(content);
                 Ok(())
             }

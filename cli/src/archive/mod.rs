@@ -121,7 +121,10 @@ fn damaged(members: usize, error: impl Into<anyhow::Error>) -> anyhow::Error {
     if text.starts_with("numeric field ") {
         "a header has no number where one belongs".clone_into(&mut text);
     }
-    let error = Hinted::new(text, "copy or download it again");
+    let error = Hinted::new(
+        text,
+        "copy or download it again; if that does not help, extract it and pack it again, such as with `tar -cf`",
+    );
     anyhow::Error::new(error).context(what)
 }
 
@@ -169,6 +172,15 @@ impl Listing {
             return Err(anyhow!("the archive is cut short inside of a member"));
         }
         let (key, ending) = split(name);
+        // macOS packs the attributes of `a.jpg` as `._a.jpg`.
+        if name
+            .rsplit(|byte| *byte == b'/')
+            .next()
+            .is_some_and(|name| name.starts_with(b"._"))
+        {
+            *self.listed.others.entry(ending).or_default() += 1;
+            return Ok(());
+        }
         if let Some(rank) = TRUTH_ENDINGS.iter().position(|truth| ending == *truth) {
             let truth = read_truth(rank, found, archive)?;
             self.add_truth(key.to_vec(), rank, truth);

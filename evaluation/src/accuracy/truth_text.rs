@@ -108,8 +108,10 @@ fn json_lines<R: Read>(
                 detail,
             });
         }
-        // An image without classes has an entry, too.
-        for class in found.classes.iter().map(String::as_str).chain([""]) {
+        if found.classes.is_empty() {
+            add(entries, number, &found.image, "")?;
+        }
+        for class in &found.classes {
             add(entries, number, &found.image, class)?;
         }
         Ok(())
@@ -134,11 +136,13 @@ fn table<R: Read>(
     let above = lines.number - 1;
     let guard = lines.guard;
     let header = [header, "\n"].concat();
-    let rows = Quotes::new(lines.source, delimiter, lines.number + 1);
+    // Lines may end in CR alone: then all of them are in `header`.
+    let rows = header.as_bytes().chain(lines.source);
+    let rows = Quotes::new(rows, delimiter, lines.number);
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .delimiter(delimiter)
-        .from_reader(header.as_bytes().chain(rows));
+        .from_reader(rows);
     let columns = reader.byte_headers().map_err(failed)?.len();
     let mut record = csv::ByteRecord::new();
     loop {
@@ -445,6 +449,15 @@ mod tests {
             let expected = expected.map(|(line, text)| format!("line {line} {text}"));
             assert_eq!(error.err(), expected, "{rows:?}");
         }
+    }
+
+    #[test]
+    fn lines_may_end_in_cr() {
+        let text = "path,caption,label\ra.jpg,\"x\",1\rb.jpg,y,2\r";
+        assert_eq!(classes(text, "b.jpg").unwrap(), ["2"]);
+        let text = "path,caption,label\ra.jpg,\"x,1\rb.jpg,\"y\",2\r";
+        let error = parse(text.as_bytes(), None).unwrap_err().to_string();
+        assert_eq!(error, "line 1 has text behind the closing quotes of a cell");
     }
 
     #[test]
