@@ -125,7 +125,7 @@ impl<'a> Fax<'a> {
             if column > self.width {
                 return None;
             }
-            self.current.push(column);
+            self.push(column)?;
             is_black = !is_black;
         }
         Some(())
@@ -156,7 +156,7 @@ impl<'a> Fax<'a> {
                         if column > self.width {
                             return None;
                         }
-                        self.current.push(column);
+                        self.push(column)?;
                     }
                 }
                 Mode::Vertical(delta) => {
@@ -165,7 +165,7 @@ impl<'a> Fax<'a> {
                         return None;
                     }
                     column = place;
-                    self.current.push(column);
+                    self.push(column)?;
                     is_black = !is_black;
                 }
                 Mode::Extension | Mode::EOF => return None,
@@ -173,6 +173,12 @@ impl<'a> Fax<'a> {
             is_first = false;
         }
         Some(())
+    }
+
+    /// Adds a change of the colour. Runs of no pixels are few in a real row, but a row has any number of bytes.
+    fn push(&mut self, column: u32) -> Option<()> {
+        let most = 2 * self.width as usize + 4;
+        (self.current.len() < most).then(|| self.current.push(column))
     }
 
     /// Returns the length of a run: codes for multiples of 64 and a last one below.

@@ -299,7 +299,7 @@ fn open<R: BufRead + Seek>(
     within("a palette length", palette, MOST_PALETTE)?;
     let lists = 4 * 8 * layout.chunks + 16 * palette;
     // A row of each plane, one of all of them, and the row of the predictor or of JPEG.
-    let rows = 4 * row * layout.planes() + 16 * u64::from(layout.chunk.0);
+    let rows = 4 * row * layout.planes() + 32 * u64::from(layout.chunk.0);
     let decompressors = layout.planes() * (128 << 10);
     let jpeg = if layout.compression == JPEG {
         let bytes = layout.jpeg_bytes(length);

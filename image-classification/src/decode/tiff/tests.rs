@@ -121,6 +121,26 @@ fn strips_that_share_much_data_are_rejected() {
 }
 
 #[test]
+fn runs_of_no_pixels_have_a_limit() {
+    // White and black runs of no pixels, then 8 white ones.
+    let file = |pairs: usize| {
+        let bits = ["001101010000110111".repeat(pairs).as_str(), "10011"].concat();
+        let bits: Vec<u8> = bits.bytes().map(|bit| bit - b'0').collect();
+        let byte =
+            |bits: &[u8]| (0..8).fold(0, |byte, place| byte << 1 | bits.get(place).unwrap_or(&0));
+        let data: Vec<u8> = bits.chunks(8).map(byte).collect();
+        File::of_strips(8, 1, 3, &data).with(tag::BITS, vec![1])
+    };
+    for pairs in [0, 1, 9] {
+        file(pairs).decode().unwrap();
+    }
+    for pairs in [10, 1000] {
+        let error = format!("{:?}", file(pairs).decode().unwrap_err());
+        assert!(error.contains("unknown CCITT code"), "{error}");
+    }
+}
+
+#[test]
 fn tables_of_jpeg_count_for_each_strip() {
     // A comment, and no table.
     let tables = [&b"\xff\xd8\xff\xfe\x1f\xfa"[..], &[0; 0x1ff8], b"\xff\xd9"].concat();
