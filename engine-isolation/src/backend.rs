@@ -384,6 +384,7 @@ mod linux {
                 state.restarts.push_back(Instant::now());
                 self.fruitless.fetch_add(1, Ordering::Relaxed);
                 match self.open_again() {
+                    // The next turn ends the backend, since the answers would be those of another model.
                     Ok(_) if self.files.changed().is_some() => {}
                     Ok(opened) => {
                         state.process = Arc::new(opened.process);

@@ -386,7 +386,7 @@ fn refused(work: Work, source: io::Error) -> Error {
 fn not_started(work: Work, source: io::Error) -> Error {
     let is_full = matches!(
         Errno::from_io_error(&source),
-        Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM)
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)
     );
     if is_full || source.kind() == io::ErrorKind::WouldBlock {
         return refused(work, source);

@@ -100,8 +100,8 @@ fn limit(start: &Start) -> rustix::io::Result<()> {
 }
 
 /// Allows reading [`SYSTEM`], the files of `start` and the loader's directories if they are needed, and writing to
-/// `/dev/null`. Refuses all else
-/// with files, TCP and other processes. Returns whether the kernel enforces all of it, or `None` if it has no Landlock.
+/// `/dev/null`. Refuses all else with files, TCP and other processes. Returns whether the kernel enforces all of it, or
+/// `None` if it has no Landlock.
 fn landlock(start: &Start) -> Result<Option<bool>, RulesetError> {
     let libraries = env::var_os(LIBRARY_PATH).unwrap_or_default();
     let libraries =

@@ -10,8 +10,8 @@ use std::process::Command;
 use classify_tests::{Run, ensure, expect_code, run, small_model, works};
 use libtest_mimic::{Failed, Trial};
 
-use crate::classify;
 use crate::files::tree;
+use crate::{classify, copy_environment};
 
 /// A command, and its flags for outputs, each with the ending that the output needs.
 struct Work {
@@ -212,12 +212,7 @@ fn opened(command: &Command, directory: &Path) -> Result<BTreeSet<PathBuf>, Fail
     ]);
     traced.arg(log.path()).arg(command.get_program());
     traced.args(command.get_args()).current_dir(directory);
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => traced.env(name, value),
-            None => traced.env_remove(name),
-        };
-    }
+    copy_environment(command, &mut traced);
     expect_code(&run(&mut traced), 0)?;
     let mut files = BTreeSet::new();
     for line in fs::read_to_string(log.path())?.lines() {

@@ -12,7 +12,7 @@ use libtest_mimic::{Failed, Trial};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::classify;
+use crate::{classify, copy_environment};
 
 pub fn trials(engines: &Needs, with_set_up: &Needs) -> Vec<Trial> {
     let mut trials = Vec::new();
@@ -210,12 +210,7 @@ fn killed(work: &str, is_updated: bool) -> Result<(), Failed> {
     let path = installation.path().join("classify");
     fs::hard_link(program, &path)?;
     let mut command = Command::new(&path);
-    for (name, value) in installed.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    copy_environment(&installed, &mut command);
     command
         .args(["--backend", "onnx", "--requests", "1", "--jobs", "1"])
         .args(["--color", "rgb", "--top", "1", "--format", "csv"])
@@ -518,12 +513,7 @@ fn fallback() -> Result<(), Failed> {
         .args(["-c", "ulimit -f 100000 && exec \"$@\"", "sh"])
         .arg(command.get_program())
         .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
+    copy_environment(&command, &mut limited);
     let (result, report) = reported(&mut limited, directory.path())?;
     expect_code(&result, 0)?;
     ensure(means(&report) == [None, None], &report)?;

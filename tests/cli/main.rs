@@ -160,6 +160,16 @@ fn classify() -> Command {
     command
 }
 
+/// Gives a command the environment that another one was given.
+fn copy_environment(from: &Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+}
+
 /// Two images that every engine test can use, without a set-up.
 fn small_images() -> Result<(tempfile::TempDir, PathBuf, PathBuf), Failed> {
     let directory = tempfile::tempdir()?;

@@ -22,7 +22,7 @@ const STREAMS: u32 = 10;
 /// encoder of photos writes them.
 pub(super) fn check(image: &JxlImage) -> Result<(), DecodeError> {
     let pixels = u64::from(image.width()) * u64::from(image.height());
-    let mut sums = Sums {
+    let mut budget = Budget {
         blendings: MOST_BLENDINGS,
         pixels: pixels.saturating_mul(MOST_PATCHED),
     };
@@ -36,22 +36,35 @@ pub(super) fn check(image: &JxlImage) -> Result<(), DecodeError> {
             return Err(unsupported("splines".to_owned()));
         }
         if flags.patches() {
-            sums.subtract(frame).map_err(unsupported)?;
+            budget.subtract(frame)?;
         }
     }
     Ok(())
 }
 
-/// What is left for patches.
-struct Sums {
+/// The remaining budget for patches.
+struct Budget {
     blendings: u64,
     pixels: u64,
 }
 
-impl Sums {
-    /// Subtracts the patches of a frame. The error says of what it has too many. A stream that cannot be read is no error
-    /// here: the decoder cannot read more of it.
-    fn subtract(&mut self, frame: &Frame) -> Result<(), String> {
+/// The reason why patches are read no further.
+enum Stop {
+    /// The limit that they exceed.
+    Limit(String),
+    /// The stream is damaged.
+    Damage,
+}
+
+impl From<Error> for Stop {
+    fn from(_: Error) -> Self {
+        Self::Damage
+    }
+}
+
+impl Budget {
+    /// Subtracts the patches of a frame. A damaged stream is no error here: the decoder cannot read more of it.
+    fn subtract(&mut self, frame: &Frame) -> Result<(), DecodeError> {
         let group = if frame.toc().is_single_entry() {
             TocGroupKind::All
         } else {
@@ -61,18 +74,13 @@ impl Sums {
         let alphas = channels.iter().filter(|it| it.is_alpha()).count();
         let bytes = frame.data(group).unwrap_or_default();
         match self.read(bytes, channels.len() as u64 + 1, alphas) {
-            Ok(fits) => fits,
-            Err(_) => Ok(()),
+            Err(Stop::Limit(limit)) => Err(unsupported(limit)),
+            Ok(()) | Err(Stop::Damage) => Ok(()),
         }
     }
 
     /// Reads patches as the decoder does.
-    fn read(
-        &mut self,
-        bytes: &[u8],
-        blendings: u64,
-        alphas: usize,
-    ) -> Result<Result<(), String>, Error> {
+    fn read(&mut self, bytes: &[u8], blendings: u64, alphas: usize) -> Result<(), Stop> {
         let mut bits = Bitstream::new(bytes);
         let mut decoder = Decoder::parse(&mut bits, STREAMS)?;
         decoder.begin(&mut bits)?;
@@ -84,12 +92,12 @@ impl Sums {
             let area = width.saturating_mul(height);
             let left = |all: u64, each: u64| all.checked_sub(places.saturating_mul(each));
             let Some(all) = left(self.blendings, blendings) else {
-                return Ok(Err(format!(
+                return Err(Stop::Limit(format!(
                     "more than {MOST_BLENDINGS} blendings of patches"
                 )));
             };
             let Some(pixels) = left(self.pixels, area) else {
-                return Ok(Err(format!(
+                return Err(Stop::Limit(format!(
                     "more than {MOST_PATCHED} patches on each pixel"
                 )));
             };
@@ -109,6 +117,6 @@ impl Sums {
                 }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
