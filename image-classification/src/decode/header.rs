@@ -52,8 +52,8 @@ impl ImageHeader {
 
     /// Returns an upper bound of the bytes that decoding takes at any time, without the file and with the pixels.
     ///
-    /// The prefix codes of a JPEG XL are an exception: its decoder does not count them. Those of a crafted file may take
-    /// several hundred megabytes more.
+    /// The tables of a JPEG XL (prefix codes, decision trees, context maps) are an exception: its decoder does not count
+    /// them. Those of a crafted file may take gigabytes more.
     pub fn decode_bytes(&self, reduction: u32) -> u64 {
         let pixels = self.pixel_bytes(reduction);
         let decoding = match &self.jpeg {
